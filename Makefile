@@ -1,0 +1,105 @@
+# Everything a person or a machine does with this project. `make` alone lists the targets.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
+# This environment's own Node and jlpm, whatever else the machine has.
+JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" YARN_ENABLE_TELEMETRY=0 jlpm
+FRONTEND := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/tests/*' -not -path '*/__pycache__/*' -not -name '*.tsbuildinfo')
+# One core each for the tests and for the kernels and processes they start.
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo lab test test-python test-notebooks test-frontend test-browser bench lint lint-python lint-frontend format screenshots clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- environments: a stamp file says what has been installed from which pyproject.toml and sources --------------------
+
+$(BIN)/python:
+	@set -e; \
+	for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "This needs Python 3.11 or newer on PATH; python3 here is: $$(python3 --version 2>&1)" >&2; exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+		echo "$$found cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$found --version)"; \
+	$$found -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml $(FRONTEND) | $(BIN)/python
+	@echo "Installing the project, JupyterLab and what the notebooks use (a few minutes the first time)"
+	@$(PIP) --editable '.[lab,notebooks]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(FRONTEND) | $(BIN)/python
+	@echo "Installing the project and its development tools (a few minutes the first time)"
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.dev
+	@$(PIP) --editable '.[bench]'
+	@touch $@
+
+labextension/node_modules/.yarn-state.yml: labextension/package.json labextension/yarn.lock | $(VENV)/.dev
+	@$(JLPM) install --immutable
+	@touch $@
+
+# --- for users ---------------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.demo ## run the quickstart notebook in a real kernel and print what it shows
+	@$(BIN)/python notebooks/run.py notebooks/01_quickstart.ipynb
+	@echo
+	@echo "Now open it, with the live tree: make lab"
+
+lab: $(VENV)/.demo ## open the notebooks in JupyterLab
+	@$(BIN)/python -m jupyterlab --notebook-dir notebooks 01_quickstart.ipynb
+
+# --- for developers ----------------------------------------------------------------------------------------------------
+
+test: test-frontend test-python test-notebooks test-browser ## everything: unit, property, notebooks, TypeScript, browser
+	@echo "All tests ran, and passed."
+
+test-python: $(VENV)/.dev ## unit, property and package tests
+	@$(PYTEST) tests --ignore tests/browser --ignore tests/bench
+
+test-notebooks: $(VENV)/.dev ## every notebook, its outputs compared with the saved ones
+	@$(PYTEST) --nbval --nbval-current-env notebooks
+
+test-frontend: labextension/node_modules/.yarn-state.yml ## the TypeScript side
+	@$(JLPM) test
+
+test-browser: $(VENV)/.dev ## JupyterLab in Chromium, which is found or installed
+	@$(BIN)/python tests/browser/chromium.py
+	@$(PYTEST) tests/browser
+
+screenshots: test-browser ## the pictures of the README, taken by the browser tests
+	@mkdir -p docs && cp build/screenshots/*.png docs/
+
+bench: $(VENV)/.bench ## the budgets, beside bare asyncio and the Flyte SDK
+	@$(BIN)/python -m tests.bench
+
+lint: lint-python lint-frontend ## format, rules, types and layers
+
+lint-python: $(VENV)/.dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lint-frontend: labextension/node_modules/.yarn-state.yml
+	@$(JLPM) lint
+
+format: $(VENV)/.dev labextension/node_modules/.yarn-state.yml ## rewrite the sources in the one format
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+	@$(JLPM) format
+
+clean: ## remove everything that was made, the environment too
+	rm -rf $(VENV) build dist labextension/node_modules labextension/lib flyte_notebook/static flyte_notebook/labextension
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
