@@ -1,0 +1,101 @@
+"""What a value is once it is encoded: recorded in place when small, a draft to be sealed when large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flyte_notebook.record.envelope import (
+    EXTERNAL,
+    INLINE,
+    Node,
+    Sink,
+    canonical_text,
+    digest_text,
+    dump,
+    encode_text,
+    length,
+    pack,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    from flyte_notebook.record.blobs import BlobStore
+
+
+@dataclass(slots=True)
+class Encoded:
+    """A value as it is recorded."""
+
+    data: bytes | None
+    """The self-describing envelope, when small; None when it is a blob."""
+    blob: str | None
+    """sha256 (hex) of the envelope, when large."""
+    digest: bytes
+    """Structural identity, 16 bytes: equal for equal values in every kernel; never taken of pickled bytes."""
+    size: int
+    """Bytes of the value, buffers included."""
+    preview: str | None
+    """One line of text; None when it can be had from `data`."""
+
+
+class Draft:
+    """A value too large to be recorded on the spot: `seal` hashes and writes it, in any thread.
+
+    Large memory is not copied: it must not change until it is sealed.
+    """
+
+    __slots__ = ("_node", "_sink", "size")
+
+    def __init__(self, node: Node, sink: Sink, size: int) -> None:
+        self._node = node
+        self._sink = sink
+        self.size = size
+        """Bytes of the value, buffers included."""
+
+    @property
+    def inline(self) -> int:
+        """Bytes that would travel inline on a cluster: everything but the buffers."""
+        return self.size - sum(map(length, self._sink.buffers))
+
+    def seal(self, blobs: BlobStore) -> Encoded:
+        """Hash and store. Raises what the store raises when it cannot be written."""
+        from flyte_notebook.record.preview import text
+
+        sink = self._sink
+        sink.settle()
+        digest = digest_text(canonical_text(self._node, sink.tagged))
+        parts = pack(self._node, sink.buffers, blobs)
+        if sum(map(length, parts)) <= INLINE:
+            return Encoded(b"".join(parts), None, digest, self.size, None)
+        return Encoded(None, blobs.put(parts), digest, self.size, text(self._node))
+
+
+def finish(node: Node, sink: Sink, plain: bool = False) -> Encoded | Draft:
+    """Record `node` in place if it is small enough. `plain`: it holds neither tagged nodes nor objects."""
+    if not sink.buffers and not sink.pending:
+        text = dump(node)
+        data = b"j" + encode_text(text)
+        if len(data) <= INLINE:
+            digest = digest_text(text if plain else canonical_text(node, sink.tagged))
+            return Encoded(data, None, digest, len(data) - 1, None)
+        return Draft(node, sink, len(data) - 1)
+    inside = sum(map(length, sink.buffers))
+    size = inside + len(encode_text(dump(node)))
+    if size <= INLINE and not sink.pending:
+        data = b"".join(pack(node, sink.buffers))
+        if len(data) <= INLINE:
+            return Encoded(data, None, digest_text(canonical_text(node, sink.tagged)), size, None)
+    # What is small is copied now, so that a value changed while it is sealed in a thread costs no torn record.
+    sink.buffers = [bytes(memory) if length(memory) < EXTERNAL else memory for memory in sink.buffers]
+    return Draft(node, sink, size)
+
+
+def opened(encoded: Encoded, blobs: BlobStore | None) -> tuple[Node, list[memoryview]]:
+    """The tree of `encoded` and its buffers, which are private to the caller and writable."""
+    if encoded.data is not None:
+        data: bytes | bytearray = encoded.data
+        return unpack(bytearray(data) if data[:1] != b"j" else data, blobs)
+    if encoded.blob is None or blobs is None:
+        raise ValueError("a large value can be read only from the store that holds it")
+    return unpack(blobs.open(encoded.blob), blobs)

@@ -1,0 +1,172 @@
+"""The bytes of a recorded value: a JSON tree that says what it holds, and raw buffers beside it.
+
+A value is lowered to a *node*: None, bool, int, float and str as they are, lists as lists, dicts with string keys as
+objects, and everything else as an object with the key `$` (its kind), which nobody has to unpickle to describe. Raw
+memory (bytes, array contents, pickles) lies beside the tree, aligned, so that it can be read through a memory map.
+
+Two layouts, told apart by the first byte: `j`, the tree alone; `f` or `r`, eight bytes of header, a head
+(`{"v": tree, "b": buffers}`) and the buffers that are not blobs of their own. With `r` some are: the head names them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from flyte_notebook.record.blobs import BlobStore
+
+Node: TypeAlias = Any
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+INLINE = 8 * 1024
+"""Largest envelope, in bytes, that is kept in the journal; larger ones become blobs."""
+EXTERNAL = 64 * 1024
+"""Buffers of at least this many bytes become blobs of their own, so that equal ones are written once."""
+_ALIGN = 64
+
+KIND = "$"
+_UNIDENTIFYING = frozenset("bphson")
+"""Keys of a tagged node that say where its memory lies and how it looks, not what it is; `d` stands for them."""
+
+dump: Callable[[Node], str] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_dump_sorted: Callable[[Node], str] = json.JSONEncoder(
+    separators=(",", ":"), ensure_ascii=False, sort_keys=True
+).encode
+load: Callable[[str], Node] = json.JSONDecoder().decode
+
+
+def encode_text(text: str) -> bytes:
+    """UTF-8 that also carries lone surrogates, which Python strings may hold."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def length(memory: Buffer) -> int:
+    """Size in bytes."""
+    return memory.nbytes if isinstance(memory, memoryview) else len(memory)
+
+
+def digest_text(text: str) -> bytes:
+    """The 16-byte digest of a canonical text."""
+    return blake2b(encode_text(text), digest_size=16).digest()
+
+
+class Sink:
+    """Collects what a lowering leaves beside the tree."""
+
+    __slots__ = ("buffers", "pending", "tagged")
+
+    def __init__(self) -> None:
+        self.buffers: list[Buffer] = []
+        self.pending: list[tuple[dict[str, Any], Callable[[], str]]] = []
+        self.tagged = False
+
+    def buffer(self, memory: Buffer) -> int:
+        """Keep `memory`; the result is its index."""
+        self.buffers.append(memory)
+        return len(self.buffers) - 1
+
+    def tag(self, kind: str, **parts: Any) -> dict[str, Any]:
+        """A tagged node."""
+        self.tagged = True
+        return {KIND: kind, **parts}
+
+    def digest_later(self, node: dict[str, Any], digest: Callable[[], str]) -> None:
+        """Fill in the identity of `node` when the value is sealed: it costs a pass over much memory."""
+        self.pending.append((node, digest))
+
+    def settle(self) -> None:
+        """Compute the identities that were put off."""
+        for node, digest in self.pending:
+            node["d"] = digest()
+        self.pending.clear()
+
+
+def canonical(node: Node) -> Node:
+    """`node` without whatever differs between equal values: buffer numbers, previews."""
+    if isinstance(node, dict):
+        if KIND in node:
+            return {k: canonical(v) for k, v in node.items() if k not in _UNIDENTIFYING}
+        return {k: canonical(v) for k, v in node.items()}
+    if isinstance(node, list):
+        return [canonical(item) for item in node]
+    return node
+
+
+def canonical_text(node: Node, tagged: bool) -> str:
+    """The text whose hash is the structural digest of `node`; equal for equal values, in every kernel."""
+    return _dump_sorted(canonical(node) if tagged else node)
+
+
+def pack(node: Node, buffers: Sequence[Buffer], blobs: BlobStore | None = None) -> list[Buffer]:
+    """The parts of an envelope, to be joined or written one after another.
+
+    Large buffers are put into `blobs` and named instead; without `blobs` all stay inside.
+    """
+    if not buffers:
+        return [b"j" + encode_text(dump(node))]
+    table: list[int | str] = []
+    inside: list[Buffer] = []
+    for memory in buffers:
+        size = length(memory)
+        if blobs is not None and size >= EXTERNAL:
+            table.append(blobs.put([memory]))
+        else:
+            table.append(size)
+            inside.append(memory)
+    head = encode_text(dump({"v": node, "b": table}))
+    layout = b"f" if len(inside) == len(buffers) else b"r"
+    parts: list[Buffer] = [layout + b"\0\0\0" + len(head).to_bytes(4, "little"), head]
+    position = 8 + len(head)
+    for memory in inside:
+        parts.append(bytes(-position % _ALIGN))
+        position += -position % _ALIGN
+        parts.append(memory)
+        position += length(memory)
+    return parts
+
+
+def unpack(data: Buffer, blobs: BlobStore | None) -> tuple[Node, list[memoryview]]:
+    """The tree and the buffers of an envelope.
+
+    The buffers are writable, and private to this call, if `data` is writable or they are blobs of their own (which are
+    opened copy-on-write); read-only views of `data` otherwise. Without `blobs` those are left out: empty views.
+    """
+    layout = bytes(data[:1])
+    if layout == b"j":
+        return load(str(data[1:], "utf-8", "surrogatepass")), []
+    if layout not in (b"f", b"r"):
+        raise ValueError(f"not a recorded value: it begins with {bytes(data[:8])!r}")
+    head, position = _head(data)
+    view = memoryview(data)
+    buffers: list[memoryview] = []
+    for entry in head["b"]:
+        if isinstance(entry, str):
+            buffers.append(memoryview(b"") if blobs is None else blobs.open(entry))
+            continue
+        position += -position % _ALIGN
+        buffers.append(view[position : position + entry])
+        position += entry
+    return head["v"], buffers
+
+
+def references(data: Buffer) -> list[str]:
+    """The sha256 names of the blobs that an envelope needs beside itself."""
+    if bytes(data[:1]) != b"r":
+        return []
+    return [entry for entry in _head(data)[0]["b"] if isinstance(entry, str)]
+
+
+def inline_size(data: Buffer) -> int:
+    """Bytes of the tree alone: what would travel inline on a cluster, where buffers are offloaded."""
+    if bytes(data[:1]) == b"j":
+        return len(data) - 1
+    return int.from_bytes(data[4:8], "little")
+
+
+def _head(data: Buffer) -> tuple[dict[str, Any], int]:
+    end = 8 + int.from_bytes(data[4:8], "little")
+    head: dict[str, Any] = load(str(data[8:end], "utf-8", "surrogatepass"))
+    return head, end
