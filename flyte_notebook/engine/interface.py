@@ -11,7 +11,7 @@ from flyte_notebook.errors import RuntimeDataValidationError
 from flyte_notebook.record.annotations import converter
 from flyte_notebook.record.converter import Converter, shown
 from flyte_notebook.record.encoded import Draft, Encoded, finish, opened
-from flyte_notebook.record.envelope import INLINE, Sink, canonical_text, digest_text, encode_text
+from flyte_notebook.record.envelope import Sink, canonical_text, digest_text
 from flyte_notebook.record.scalars import Scalar
 
 if TYPE_CHECKING:
@@ -187,7 +187,8 @@ def _explained(name: str, convert: Converter, value: Any, error: Exception) -> E
 
 def _scalar_writer(converters: dict[str, Converter]) -> Callable[[dict[str, Any]], Encoded | None] | None:
     """A function that encodes inputs that are all scalars without building a tree; it gives None when they are not
-    of exactly their types (or too long), and the general path decides."""
+    of exactly their types (or too long), and the general path decides.
+    """
     if not converters or not all(isinstance(c, Scalar) for c in converters.values()):
         return None
     return None

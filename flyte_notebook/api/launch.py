@@ -1,0 +1,147 @@
+"""`flyte.run` and `flyte.with_runcontext`: starting a run, from wherever the code runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flyte_notebook import errors
+from flyte_notebook.api.run import Run
+from flyte_notebook.api.task import Task
+from flyte_notebook.engine import bridge, failures
+from flyte_notebook.engine import runs as engine_runs
+from flyte_notebook.engine.cell import open_cell
+from flyte_notebook.engine.runs import Settings
+from flyte_notebook.engine.submit import submit
+
+
+class _RunCall:
+    """`flyte.run(task, ...)`, and `await flyte.run.aio(task, ...)`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __call__(self, task: Any, *args: Any, **kwargs: Any) -> Run:
+        """Run `task` as the one root action of a new run, wait for it, and return the run.
+
+        Works wherever it is called: in a script, a cell, a thread, and nested on a running loop.
+
+        Raises:
+            TypeError: `task` is not a task, or an argument is not of the annotated type.
+            ValueError: the arguments do not fit the signature.
+            BaseRuntimeError: the task failed.
+            KeyboardInterrupt: it was interrupted.
+        """
+        __tracebackhide__ = True
+        try:
+            return bridge.run_sync(_run, self._settings, _checked(task), args, kwargs)
+        except errors.BaseRuntimeError as error:
+            # What a script prints is the user's code only; everything between is this package and asyncio.
+            raise error.with_traceback(failures.user_frames(error.__traceback__)) from error.__cause__
+
+    async def aio(self, task: Any, *args: Any, **kwargs: Any) -> Run:
+        """The same, awaited."""
+        __tracebackhide__ = True
+        return await _run(self._settings, _checked(task), args, kwargs)
+
+
+class Runner:
+    """Runs tasks with settings of their own; see `with_runcontext`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.run = _RunCall(settings)
+
+
+def with_runcontext(
+    mode: str | None = None,
+    *,
+    name: str | None = None,
+    overwrite_cache: bool = False,
+    disable_run_cache: bool = False,
+    max_action_concurrency: int | None = None,
+    custom_context: Mapping[str, str] | None = None,
+    env_vars: Mapping[str, str] | None = None,
+    raw_data_path: str | None = None,
+    **declared: Any,
+) -> Runner:
+    """How the next run behaves: `flyte.with_runcontext(overwrite_cache=True).run(task, …)`.
+
+    The other options of the SDK (project, domain, labels, annotations, queue, …) are accepted and put on record; they
+    have no meaning in a kernel.
+
+    Raises:
+        ValueError: `mode` is not one that runs here, or `max_action_concurrency` is not positive.
+        TypeError: an option that the SDK does not have.
+    """
+    unknown = set(declared) - _DECLARED
+    if unknown:
+        raise TypeError(f"with_runcontext() got an unexpected keyword argument '{min(unknown)}'")
+    if mode not in (None, "local"):
+        raise ValueError(f"mode={mode!r} needs a Flyte cluster; in a kernel runs are mode='local'")
+    if max_action_concurrency is not None and max_action_concurrency < 1:
+        raise ValueError(f"max_action_concurrency must be positive, got {max_action_concurrency}")
+    return Runner(
+        Settings(
+            name=name,
+            overwrite_cache=overwrite_cache,
+            disable_run_cache=disable_run_cache,
+            max_action_concurrency=max_action_concurrency or 0,
+            custom_context=dict(custom_context or {}),
+            env_vars=dict(env_vars or {}),
+            raw_data_path=raw_data_path,
+            declared={key: value if _plain(value) else str(value) for key, value in declared.items()},
+        )
+    )
+
+
+_DECLARED = frozenset(
+    (
+        "annotations",
+        "cache_lookup_scope",
+        "copy_bundle_to",
+        "copy_style",
+        "debug",
+        "domain",
+        "dry_run",
+        "interactive_mode",
+        "interruptible",
+        "labels",
+        "log_format",
+        "log_level",
+        "notifications",
+        "preserve_original_types",
+        "project",
+        "queue",
+        "reset_root_logger",
+        "run_base_dir",
+        "run_start_time",
+        "service_account",
+        "tracked",
+        "tracked_strict",
+        "user_log_level",
+        "version",
+    )
+)
+
+
+def _plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | bool | list | dict)
+
+
+def _checked(task: Any) -> Task[..., Any]:
+    if not isinstance(task, Task):
+        raise TypeError(f"On Flyte tasks can be run, not generic functions or methods '{type(task)}'.")
+    return task
+
+
+async def _run(settings: Settings, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
+    __tracebackhide__ = True
+    origin = engine_runs.current_origin()
+    async with open_cell(notebook=origin.notebook, cell_id=origin.cell_id, settings=settings) as cell:
+        value = await submit(task, args, kwargs)
+        cell.result(value, task.interface)
+    assert cell.run is not None
+    return Run(cell.run.name, cell.run.store, value, task.interface)
+
+
+run = Runner(Settings()).run

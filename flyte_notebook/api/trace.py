@@ -1,0 +1,170 @@
+"""`flyte.trace`: a plain function recorded as a light action. No copy, no retry, the original exception."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from flyte_notebook.engine import failures
+from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
+from flyte_notebook.engine.submit import announce, ended, identified
+from flyte_notebook.record import events
+from flyte_notebook.record.codec import Draft, Encoded, converter
+from flyte_notebook.record.model import Phase
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def trace(func: F) -> F:
+    """Record each call of `func` made inside a run as an action of kind `trace`; outside a run it is a plain call.
+
+    Works for functions, coroutine functions, generators and async generators (recorded as the list of their items).
+    Calling a task inside raises `TraceDoesNotAllowNestedTasksError`.
+    """
+    if inspect.isasyncgenfunction(func):
+        wrapper: Any = _async_generator(func)
+    elif inspect.iscoroutinefunction(func):
+        wrapper = _coroutine(func)
+    elif inspect.isgeneratorfunction(func):
+        wrapper = _generator(func)
+    else:
+        wrapper = _function(func)
+    return functools.update_wrapper(wrapper, func)
+
+
+class _Traced:
+    """One recorded call: its action, the frame its code runs in, and how it ended."""
+
+    def __init__(self, func: Callable[..., Any], frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        parent = frame.parent(func.__name__)
+        inputs = _encoded(inspect.signature(func).bind(*args, **kwargs).arguments)
+        self.call: Call = identified(parent, func.__qualname__, func.__name__, frame.group, "trace", inputs)
+        self.frame = frame._replace(node=self.call, group=None, traced=True)
+        self._items: list[Any] = []
+        announce(self.call)
+        self.call.attempt = 1
+        run = parent.run
+        run.publish(events.AttemptStarted(run.name, self.call.id or "", 1, events.now()))
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        """The user's code runs in this block; an exception that leaves it ends the action."""
+        token = enter(self.frame)
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            self._end(Phase.ABORTED)
+            raise
+        except (StopIteration, StopAsyncIteration):
+            raise
+        except BaseException as error:
+            self._end(Phase.FAILED, error=failures.recorded(error))
+            raise
+        finally:
+            leave(token)
+
+    def item(self, value: Any) -> Any:
+        """Keep an item that a generator yields."""
+        self._items.append(value)
+        return value
+
+    def result(self, value: Any) -> Any:
+        """The call returned `value`."""
+        self._end(Phase.SUCCEEDED, output=_encoded(value))
+        return value
+
+    def exhausted(self) -> None:
+        """The generator came to its end."""
+        self.result(self._items)
+
+    def abandoned(self) -> None:
+        """The generator was left before its end; harmless after the end."""
+        self._end(Phase.ABORTED)
+
+    def _end(self, phase: Phase, **what: Any) -> None:
+        if not self.call.phase.terminal:
+            ended(self.call, phase, **what)
+
+
+def _encoded(value: Any) -> Encoded | None:
+    """What goes on record of a traced value: None when it cannot be pickled or is large; tracing never fails a call."""
+    try:
+        encoded = converter(Any).encode(dict(value) if isinstance(value, dict) else value)
+    except TypeError:
+        return None
+    return None if isinstance(encoded, Draft) else encoded
+
+
+def _function(func: Callable[..., Any]) -> Callable[..., Any]:
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame()
+        if frame is None:
+            return func(*args, **kwargs)
+        record = _Traced(func, frame, args, kwargs)
+        with record.inside():
+            value = func(*args, **kwargs)
+        return record.result(value)
+
+    return traced
+
+
+def _coroutine(func: Callable[..., Any]) -> Callable[..., Any]:
+    async def traced(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame()
+        if frame is None:
+            return await func(*args, **kwargs)
+        record = _Traced(func, frame, args, kwargs)
+        with record.inside():
+            value = await func(*args, **kwargs)
+        return record.result(value)
+
+    return traced
+
+
+def _generator(func: Callable[..., Any]) -> Callable[..., Any]:
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame()
+        if frame is None:
+            yield from func(*args, **kwargs)
+            return
+        record = _Traced(func, frame, args, kwargs)
+        source = func(*args, **kwargs)
+        try:
+            while True:
+                with record.inside():
+                    item = next(source)
+                yield record.item(item)
+        except StopIteration:
+            record.exhausted()
+        finally:
+            source.close()
+            record.abandoned()
+
+    return traced
+
+
+def _async_generator(func: Callable[..., Any]) -> Callable[..., Any]:
+    async def traced(*args: Any, **kwargs: Any) -> Any:
+        frame = current_frame()
+        if frame is None:
+            async for item in func(*args, **kwargs):
+                yield item
+            return
+        record = _Traced(func, frame, args, kwargs)
+        source = func(*args, **kwargs)
+        try:
+            while True:
+                with record.inside():
+                    item = await anext(source)
+                yield record.item(item)
+        except StopAsyncIteration:
+            record.exhausted()
+        finally:
+            await source.aclose()
+            record.abandoned()
+
+    return traced

@@ -1,0 +1,158 @@
+"""Every crossing between sync and async code, and between threads and loops. Nowhere else in this package.
+
+Three situations: sync code on the run's own loop thread (nest), code in another thread or on another loop (cross to
+the run's loop and wait), and sync code with no loop anywhere (start one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, InvalidStateError
+from typing import Any, TypeVar
+
+from flyte_notebook import errors
+from flyte_notebook.engine.context import current_action, current_frame
+
+T = TypeVar("T")
+AsyncFn = Callable[..., Coroutine[Any, Any, T]]
+
+NESTING_LIMIT = 32
+"""Nested runs on one thread's stack; the interpreter's recursion limit ends at about 110."""
+
+_nesting = threading.local()
+
+
+def patch_loop(loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Make the running loop (or `loop`) reentrant with nest_asyncio2, also where nest_asyncio was applied first.
+
+    nest_asyncio 1.6 alone loses queued cells and comm messages on ipykernel 7.3 and later, so its patch of the loop is
+    replaced. Idempotent.
+
+    Raises:
+        RuntimeError: the loop cannot be patched (uvloop).
+    """
+    import nest_asyncio2
+
+    loop = loop or asyncio.events._get_running_loop()
+    mispatched = hasattr(asyncio, "_nest_patched") and not hasattr(asyncio, "_nest_asyncio2")
+    try:
+        if mispatched and loop is not None:
+            _repair(loop)
+        elif loop is None or not hasattr(asyncio, "_nest_asyncio2") or not hasattr(loop, "_nest_patched"):
+            nest_asyncio2.apply(loop)
+    except ValueError as error:
+        raise RuntimeError(
+            f"{type(loop).__module__}.{type(loop).__qualname__} cannot be nested: call `.aio` and await it"
+        ) from error
+
+
+def _repair(loop: asyncio.AbstractEventLoop) -> None:
+    """Replace the loop methods that nest_asyncio patched by those of nest_asyncio2."""
+    import nest_asyncio2
+
+    with contextlib.suppress(AttributeError):
+        del type(loop)._nest_patched  # type: ignore[attr-defined]  # set by nest_asyncio on the loop's class
+    nest_asyncio2._patch_loop(loop)
+
+
+def run_sync(fn: AsyncFn[T], *args: Any) -> T:
+    """Call the coroutine function from sync code and wait for its result, wherever this code runs.
+
+    Inside a run: on that run's loop. Else on the loop that runs in this thread, nested; without one, on a new loop.
+
+    Raises:
+        SyncTaskCallInAsyncContextError: too many nested calls on this thread.
+        RuntimeError: the running loop cannot be nested.
+    """
+    __tracebackhide__ = True
+    here = asyncio.events._get_running_loop()
+    frame = current_frame()
+    if frame is not None and here is not frame.loop:
+        return _send(frame.loop, fn, *args).result()
+    if here is not None:
+        return _nested(here, fn, *args)
+    with asyncio.Runner() as runner:
+        return runner.run(fn(*args))
+
+
+async def from_foreign_loop(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
+    """Call the coroutine function on a run's loop from another loop, such as that of `asyncio.run` inside a body."""
+    __tracebackhide__ = True
+    return await asyncio.wrap_future(_send(loop, fn, *args))
+
+
+def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
+    __tracebackhide__ = True
+    depth = getattr(_nesting, "depth", 0)
+    if depth >= NESTING_LIMIT:
+        raise errors.SyncTaskCallInAsyncContextError(
+            f"{depth} blocking calls are nested on this event loop already: "
+            "await the task's `.aio(...)` instead of calling it (or `flyte.run.aio`, `flyte.map.aio`)"
+        )
+    patch_loop(loop)
+    _nesting.depth = depth + 1
+    try:
+        value, interrupted = loop.run_until_complete(_settled(fn, *args))
+    finally:
+        _nesting.depth = depth
+    if interrupted is not None:
+        raise interrupted
+    return value
+
+
+async def _settled(fn: AsyncFn[T], *args: Any) -> tuple[Any, KeyboardInterrupt | None]:
+    """Result or interrupt as values: a KeyboardInterrupt that leaves a task tears down the loop below it."""
+    __tracebackhide__ = True
+    try:
+        return await fn(*args), None
+    except KeyboardInterrupt as interrupt:
+        return None, interrupt
+
+
+def _send(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> Future[T]:
+    """Start the coroutine function on `loop`, in a copy of this context; the future cancels it when cancelled.
+
+    While it runs, the action whose body waits here lends its thread slot to others.
+    """
+    call = current_action()
+    context = contextvars.copy_context()
+    future: Future[T] = Future()
+
+    def start() -> None:
+        if future.cancelled():
+            return
+        if call is not None:
+            call.wait_begins()
+        task = loop.create_task(fn(*args), context=context)
+        task.add_done_callback(finish)
+        future.add_done_callback(lambda f: _pass_on_cancel(f, loop, task))
+
+    def finish(task: asyncio.Task[T]) -> None:
+        if call is not None:
+            call.wait_ends()
+        with contextlib.suppress(InvalidStateError):  # cancelled by the waiting side in the meantime
+            if task.cancelled():
+                future.cancel()
+            elif (error := task.exception()) is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(task.result())
+
+    loop.call_soon_threadsafe(start)
+    return future
+
+
+def _pass_on_cancel(future: Future[T], loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> None:
+    if future.cancelled() and not task.done():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the task is gone with it
+            loop.call_soon_threadsafe(task.cancel)
+
+
+def on_the_loop() -> bool:
+    """True where a blocking call would nest: the run's own loop runs in this thread."""
+    frame = current_frame()
+    return frame is not None and asyncio.events._get_running_loop() is frame.loop

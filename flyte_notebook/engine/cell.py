@@ -1,0 +1,143 @@
+"""A cell (or one `flyte.run`) as the place where a run lives: opened, awaited, ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flyte_notebook import errors
+from flyte_notebook.engine import failures, interrupt, output
+from flyte_notebook.engine.context import Call, Frame, Node, current_action, enter, leave
+from flyte_notebook.engine.runs import LiveRun, Origin, Settings
+from flyte_notebook.engine.submit import sealed
+from flyte_notebook.record.codec import Draft, Encoded, converter
+from flyte_notebook.record.model import ErrorRecord, Phase
+
+if TYPE_CHECKING:
+    from flyte_notebook.engine.interface import Interface
+
+
+class Cell:
+    """What an open cell offers to whoever runs its code."""
+
+    def __init__(self, settings: Settings, origin: Origin) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.run: LiveRun | None = None
+        """The run, once a task was called."""
+        self.interrupted = False
+        self.outputs: Encoded | Draft | None = None
+        self._settings = settings
+        self._origin = origin
+        self._owner = asyncio.current_task()
+
+    def open(self, first_name: str) -> Node:
+        """The root of this cell's run; see `context.Opener`."""
+        if self.run is None:
+            self.run = LiveRun(first_name, self._settings, self._origin)
+            self.run.owner = self._owner
+        return self.run.root
+
+    def result(self, value: Any, interface: Interface | None = None) -> None:
+        """Keep `value` as the outputs of the run; what cannot be pickled is kept as its preview only."""
+        if self.run is None:
+            return
+        if interface is not None:
+            self.outputs = interface.encode_output(value)[0]
+            return
+        try:
+            self.outputs = converter(Any).encode(value)
+        except TypeError:
+            # A cell may end in anything: a generator, a widget, a lock. Its run has no outputs then.
+            self.outputs = None
+
+    def stop(self) -> None:
+        """Interrupt: end the run, or, before there is one, the cell."""
+        self.interrupted = True
+        if self.run is not None:
+            self.run.cancel()
+        elif self._owner is not None:
+            self._owner.cancel()
+
+    def cancel_children(self) -> None:
+        """See `context.Cancellable`: an action that started this run is being cancelled."""
+        if self.run is not None:
+            self.run.root.cancel_children()
+
+    def take_cancellation(self) -> BaseException | None:
+        """What to raise in place of a CancelledError that we caused ourselves, or None when it came from outside."""
+        if not self.interrupted and not (self.run is not None and self.run.cancelled):
+            return None
+        if self._owner is not None:
+            self._owner.uncancel()
+        if self.interrupted:
+            return KeyboardInterrupt()
+        assert self.run is not None
+        return errors.ActionAbortedError(f"{self.run.name} was cancelled")
+
+
+@contextlib.asynccontextmanager
+async def open_cell(
+    *,
+    source: str | None = None,
+    cell_id: str | None = None,
+    notebook: str | None = None,
+    settings: Settings | None = None,
+) -> AsyncIterator[Cell]:
+    """Inside this block a task call is an action; the first one creates the run.
+
+    At the end of the block its unfinished actions are cancelled, awaited and recorded, and everything is committed.
+
+    Raises:
+        KeyboardInterrupt: SIGINT arrived.
+        ActionAbortedError: the run was cancelled.
+        JournalError: the record could not be written.
+    """
+    __tracebackhide__ = True
+    cell = Cell(settings or Settings(), Origin(notebook, cell_id, source))
+    token = enter(Frame(None, cell, custom_context=dict(cell._settings.custom_context)))
+    with output.capturing(), interrupt.catching(cell.loop, cell.stop), _adopted(cell):
+        try:
+            yield cell
+        except asyncio.CancelledError as error:
+            instead = cell.take_cancellation()
+            await _finish(cell, Phase.ABORTED, _cancelled_record(instead))
+            raise (instead or error) from None
+        except BaseException as error:
+            await _finish(cell, Phase.FAILED, failures.recorded(error))
+            raise
+        else:
+            await _finish(cell, Phase.SUCCEEDED, None)
+        finally:
+            with contextlib.suppress(ValueError):  # closed from another context, as when a loop is torn down
+                leave(token)
+
+
+@contextlib.contextmanager
+def _adopted(cell: Cell) -> Iterator[None]:
+    """A run started inside an action ends with it: its owner counts among the action's children."""
+    call: Call | None = current_action()
+    task = cell._owner
+    if call is None or task is None or call.run.loop is not cell.loop or task is call.runner:
+        yield
+        return
+    call.children[task] = cell
+    try:
+        yield
+    finally:
+        call.children.pop(task, None)
+
+
+async def _finish(cell: Cell, phase: Phase, error: ErrorRecord | None) -> None:
+    if cell.run is None:
+        return
+    outputs = cell.outputs
+    if isinstance(outputs, Draft):
+        outputs = await sealed(outputs, cell.run.store.blobs)
+    await cell.run.finish(phase, outputs, error)
+
+
+def _cancelled_record(instead: BaseException | None) -> ErrorRecord:
+    reason = "interrupted" if isinstance(instead, KeyboardInterrupt) else "cancelled"
+    return ErrorRecord(code="Aborted", message=reason, kind="user", traceback="")

@@ -1,0 +1,202 @@
+"""Where the running code stands: which run, which action, which group. One context variable holds it all.
+
+A `Frame` is immutable and travels with the context, so tasks, threads and groups inherit it for free and a child can
+never change what its parent sees. A `Node` is the mutable bookkeeping of one place that can have children: the root of
+a run, or one action.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar, Token
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from flyte_notebook.record import events
+from flyte_notebook.record.model import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flyte_notebook.engine.runs import LiveRun
+
+
+class Cancellable(Protocol):
+    """Something with actions below it: a node, or a run that was started inside an action."""
+
+    def cancel_children(self) -> None:
+        """Cancel all that runs below, deepest first."""
+
+
+class Node:
+    """The root of a run (`id` None) or one action: the parent of other actions while it is open."""
+
+    __slots__ = ("children", "counts", "depth", "id", "open", "run")
+
+    def __init__(self, run: LiveRun, id: str | None, depth: int) -> None:
+        self.run = run
+        self.id = id
+        self.depth = depth
+        self.open = True
+        self.children: dict[asyncio.Task[Any], Cancellable] = {}
+        """What runs below this node: each asyncio task and what it works for."""
+        self.counts: dict[str, int] = {}
+        """How often each base id was used by children so far: the call sequence among equals."""
+
+    def cancel_children(self) -> None:
+        """Cancel the whole subtree, deepest first.
+
+        Each task is asked itself: a task whose body waits in a nested `run_until_complete` passes no cancellation on.
+        """
+        for task, node in tuple(self.children.items()):
+            node.cancel_children()
+            if not task.done() and not task.cancelling():
+                task.cancel()
+
+    async def close(self) -> None:
+        """Cancel the children still running, wait until each is recorded, and accept no more.
+
+        A cancellation that arrives meanwhile is kept and raised afterwards, so that nothing is left behind.
+        """
+        self.open = False
+        pending: asyncio.CancelledError | None = None
+        while self.children:
+            self.cancel_children()
+            try:
+                await asyncio.wait(tuple(self.children))
+                # A finished task leaves `children` when the one who waits for it resumes, or here if nobody does.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError as error:
+                pending = error
+            for task in [task for task in self.children if task.done()]:
+                del self.children[task]
+        if pending is not None:
+            raise pending
+
+
+class Call(Node):
+    """One action while it is alive: what was called, with what, and how far it is."""
+
+    __slots__ = (
+        "attempt",
+        "cancelled",
+        "group",
+        "inputs",
+        "kind",
+        "lend_slot",
+        "parent",
+        "phase",
+        "runner",
+        "short_name",
+        "take_slot",
+        "task_name",
+        "thread_alive",
+        "waiting",
+    )
+
+    def __init__(self, parent: Node, id: str, task_name: str, short_name: str, group: str | None, kind: str) -> None:
+        super().__init__(parent.run, id, parent.depth + 1)
+        self.parent = parent
+        self.task_name = task_name
+        self.short_name = short_name
+        self.group = group
+        self.kind = kind
+        self.inputs: Any = None
+        self.attempt = 0
+        self.phase = Phase.QUEUED
+        self.cancelled = False
+        """Set when this action was asked to stop by name, so that its caller is told and not cancelled with it."""
+        self.runner: asyncio.Task[Any] | None = None
+        self.thread_alive = False
+        self.lend_slot: Callable[[], Callable[[], None]] | None = None
+        """While a body sits in a thread: gives its slot back and returns the function that takes it again."""
+        self.waiting = 0
+        """How many child calls the body's thread, or threads of its own, wait for."""
+        self.take_slot: Callable[[], None] | None = None
+
+    def wait_begins(self) -> None:
+        """The body's thread is about to wait for a child action: its slot is free for others. On the loop only."""
+        self.waiting += 1
+        if self.waiting == 1 and self.lend_slot is not None:
+            self.take_slot = self.lend_slot()
+
+    def wait_ends(self) -> None:
+        """The child action has ended and the body's thread goes on. On the loop only."""
+        self.waiting -= 1
+        if self.waiting == 0 and self.take_slot is not None:
+            self.take_slot()
+            self.take_slot = None
+
+    def note(self, kind: str, text: str) -> None:
+        """Put a remark about this action on record."""
+        assert self.id is not None
+        self.run.publish(events.Noted(self.run.name, self.id, kind, text, events.now()))
+
+    def write(self, stream: str, text: str) -> None:
+        """Put output of this action on record."""
+        self.run.publish(events.OutputWritten(self.run.name, self.id, stream, text, events.now()))
+
+
+class Opener(Protocol):
+    """Something that becomes a run when its first task is called: a cell."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def open(self, first_name: str) -> Node:
+        """The root of the run; created at the first call and named after `first_name`."""
+
+
+class Frame(NamedTuple):
+    """What the code that runs here belongs to. A tuple, because one is made for every action."""
+
+    node: Node | None
+    """None at the top of a cell."""
+    opener: Opener | None = None
+    """At the top of a cell: what creates its run."""
+    group: str | None = None
+    custom_context: Mapping[str, str] = MappingProxyType({})
+    traced: bool = False
+    """Inside a `flyte.trace` function, where calling a task is an error."""
+
+    def parent(self, first_name: str) -> Node:
+        """The node that a call made here becomes a child of; creates the cell's run when there is none yet."""
+        if self.node is not None:
+            return self.node
+        assert self.opener is not None
+        return self.opener.open(first_name)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that everything of this run happens on."""
+        if self.node is not None:
+            return self.node.run.loop
+        assert self.opener is not None
+        return self.opener.loop
+
+
+_frame: ContextVar[Frame | None] = ContextVar("flyte_notebook_frame", default=None)
+
+current_frame = _frame.get
+
+
+def enter(frame: Frame | None) -> Token[Frame | None]:
+    """Make `frame` the current one; undo with `leave`."""
+    return _frame.set(frame)
+
+
+def leave(token: Token[Frame | None]) -> None:
+    """Undo `enter`."""
+    _frame.reset(token)
+
+
+def narrowed(**changes: Any) -> Frame | None:
+    """The current frame with `changes`, or None outside a run."""
+    frame = _frame.get()
+    return None if frame is None else frame._replace(**changes)
+
+
+def current_action() -> Call | None:
+    """The action whose body runs here, or None outside any action."""
+    frame = _frame.get()
+    node = frame.node if frame is not None else None
+    return node if isinstance(node, Call) else None

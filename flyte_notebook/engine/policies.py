@@ -1,0 +1,149 @@
+"""How often and how long a body may run, and whether it has to: retries, timeouts, cache."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from flyte_notebook import errors
+from flyte_notebook.engine import failures
+from flyte_notebook.engine.executors import Executor, InThread, OnLoop
+from flyte_notebook.engine.timeouts import Bound
+from flyte_notebook.record import events
+
+if TYPE_CHECKING:
+    from flyte_notebook.engine.context import Call
+    from flyte_notebook.engine.submit import Callee
+    from flyte_notebook.record.codec import Encoded
+
+_ON_LOOP: Executor = OnLoop()
+_IN_THREAD: Executor = InThread()
+
+
+async def perform(call: Call, task: Callee, values: dict[str, Any] | None) -> Any:
+    """Run the body until it succeeds or may not be tried again.
+
+    `values` are handed to the body as they are; None means that each attempt decodes its own copy of the inputs.
+
+    Raises:
+        BaseException: whatever the last attempt raised; a `TaskTimeoutError` when it ran out of time.
+    """
+    if task.options.deadline_seconds is None:
+        return await _attempts(call, task, values)
+    with Bound(call, task.options.deadline_seconds, errors.DeadlineExceededError, "missed its deadline of") as deadline:
+        deadline.start()
+        return await _attempts(call, task, values)
+
+
+async def _attempts(call: Call, task: Callee, values: dict[str, Any] | None) -> Any:
+    executor = _ON_LOOP if task.is_async else _IN_THREAD
+    strategy = task.options.retries
+    while True:
+        call.attempt += 1
+        try:
+            fresh = values if values is not None else await _decoded(call, task)
+            return await _attempt(executor, call, task, fresh)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            if call.attempt > strategy.count or not _retryable(error):
+                raise
+            # The exception itself is not kept while waiting: its frames hold the inputs.
+            wait = _put_aside(call, error, strategy.wait(call.attempt))
+        await _between_attempts(call, wait)
+
+
+def _put_aside(call: Call, error: BaseException, wait: float) -> float:
+    """Put a failed attempt on record, and return how many seconds the next one waits."""
+    call.run.publish(
+        events.AttemptFailed(
+            call.run.name,
+            call.id or "",
+            call.attempt,
+            failures.phase_of(error),
+            failures.recorded(error),
+            wait,
+            events.now(),
+        )
+    )
+    return wait
+
+
+async def _between_attempts(call: Call, wait: float) -> None:
+    """Let nothing of the failed attempt run beside the next one, and wait as its strategy says."""
+    await call.close()
+    while call.thread_alive:  # noqa: ASYNC110 - see below
+        # A sync body cannot be stopped: the next attempt starts once its thread has ended.
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(wait)
+    call.open = True
+
+
+def _retryable(error: BaseException) -> bool:
+    if isinstance(error, errors.NonRecoverableError | errors.RuntimeDataValidationError):
+        return False
+    return isinstance(error, Exception)
+
+
+async def _decoded(call: Call, task: Callee) -> dict[str, Any]:
+    inputs: Encoded = call.inputs
+    if inputs.blob is not None:
+        return await asyncio.to_thread(task.interface.decode_inputs, inputs, call.run.store.blobs)
+    return task.interface.decode_inputs(inputs, call.run.store.blobs)
+
+
+async def _attempt(executor: Executor, call: Call, task: Callee, values: dict[str, Any]) -> Any:
+    def started() -> None:
+        call.run.publish(events.AttemptStarted(call.run.name, call.id or "", call.attempt, events.now()))
+
+    timeout = task.options.timeout
+    if timeout.max_runtime is None and timeout.max_queued_time is None:
+        return await executor.execute(call, task.func, values, started)
+    queued = Bound(
+        call, timeout.seconds("max_queued_time"), errors.MaxQueuedTimeExceededError, "was queued longer than"
+    )
+    running = Bound(
+        call, task.options.timeout_seconds, errors.MaxRuntimeExceededError, "ran longer than its timeout of"
+    )
+
+    def started_in_time() -> None:
+        queued.stop()
+        running.start()
+        started()
+
+    with queued, running:
+        queued.start()
+        return await executor.execute(call, task.func, values, started_in_time)
+
+
+def cache_key(call: Call, task: Callee) -> str | None:
+    """The key under which this call's success may be reused, or None when it is not cached.
+
+    Made of the task's name, its version (the transitive fingerprint unless another is declared) and the inputs,
+    without those the declaration ignores.
+    """
+    settings = call.run.settings
+    cache = None if settings.disable_run_cache else task.caching(settings.cache)
+    if cache is None:
+        return None
+    key = blake2b(task.interface.digest_without(call.inputs, cache.get_ignored_inputs()), digest_size=20)
+    for part in (task.name, task.version(cache, partial(call.run.fingerprint, task.func))):
+        key.update(part.encode() + b"\0")
+    return key.hexdigest()
+
+
+def cached(call: Call, task: Callee, key: str) -> tuple[str, Encoded] | None:
+    """The run and output of a recorded success with this key whose data is still there, or None."""
+    settings = call.run.settings
+    cache = task.caching(settings.cache)
+    if settings.overwrite_cache or cache is None or cache.behavior == "override":
+        return None
+    found = call.run.store.journal.cached(key)
+    if found is None:
+        return None
+    run, _, output = found
+    if output.blob is not None and not call.run.store.blobs.exists(output.blob):
+        return None
+    return run, output

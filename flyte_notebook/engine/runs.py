@@ -1,0 +1,175 @@
+"""A run while it is alive: its identity, its loop, its settings, and how it is cancelled and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flyte_notebook.engine.context import Call, Node
+from flyte_notebook.engine.executors import Slots
+from flyte_notebook.errors import RunNotFoundError
+from flyte_notebook.record import events
+from flyte_notebook.record.fingerprint import fingerprint
+from flyte_notebook.record.model import ErrorRecord, Phase
+from flyte_notebook.record.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flyte_notebook.record.codec import Encoded
+    from flyte_notebook.record.store import Store
+
+live_runs: dict[str, LiveRun] = {}
+"""The runs of this process that have not ended, by name."""
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a run was asked to behave; the names are those of `flyte.with_runcontext`."""
+
+    name: str | None = None
+    mode: str = "local"
+    hide: bool = False
+    cache: str | None = None
+    """Cache behaviour for tasks that declare none (`%%flyte --cache`)."""
+    overwrite_cache: bool = False
+    disable_run_cache: bool = False
+    max_action_concurrency: int = 0
+    custom_context: Mapping[str, str] = field(default_factory=dict)
+    env_vars: Mapping[str, str] = field(default_factory=dict)
+    raw_data_path: str | None = None
+    declared: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-able options without meaning in a kernel, kept for the record: labels, project, domain, image, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run was started."""
+
+    notebook: str | None = None
+    cell_id: str | None = None
+    source: str | None = None
+
+
+def _process_origin() -> Origin:
+    """A script or a plain kernel: the notebook that Jupyter names, else the working folder."""
+    return Origin(notebook=os.environ.get("JPY_SESSION_NAME") or str(Path.cwd()))
+
+
+current_origin: Callable[[], Origin] = _process_origin
+"""Tells where the running code was typed; a front end that knows the cell replaces it."""
+
+
+class LiveRun:
+    """One run of this process, bound to the event loop that it was started on."""
+
+    def __init__(self, first_name: str, settings: Settings, origin: Origin, store: Store | None = None) -> None:
+        self.settings = settings
+        self.store = store or open_store()
+        self.name = self._free_name(settings.name, first_name)
+        self.loop = asyncio.get_running_loop()
+        self.root = Node(self, None, 0)
+        self.slots = Slots(settings.max_action_concurrency)
+        self.calls: dict[str, Call] = {}
+        """Live actions by id."""
+        self.owner: asyncio.Task[Any] | None = None
+        """The task that waits for this run as a whole (a cell's, or `flyte.run`'s)."""
+        self.cancelled = False
+        self.phase = Phase.RUNNING
+        self.started_at = events.now()
+        self._pid = os.getpid()
+        self._fingerprints: dict[Any, str] = {}
+        self.seen: set[str] = set()
+        """Names of the tasks this run has put on record."""
+        self._append = self.store.journal.append
+        live_runs[self.name] = self
+        self.publish(
+            events.RunStarted(
+                self.name,
+                self.started_at,
+                origin.notebook,
+                origin.cell_id,
+                origin.source,
+                None,
+                settings.hide,
+                {"mode": settings.mode, "custom_context": dict(settings.custom_context), **settings.declared},
+            )
+        )
+
+    def _free_name(self, wanted: str | None, first_name: str) -> str:
+        """The name that was asked for, unless it is taken; else the first task's with six random characters."""
+        if wanted is None:
+            return _fresh_name(first_name)
+        try:
+            self.store.journal.run(wanted)
+        except RunNotFoundError:
+            return wanted if wanted not in live_runs else _fresh_name(wanted)
+        return _fresh_name(wanted)
+
+    def publish(self, event: events.Event) -> None:
+        """Put `event` on record and tell whoever listens."""
+        if self._pid != os.getpid():
+            # A child forked inside a task must not write the parent's history.
+            return
+        self._append(event)
+        events.live.publish(event)
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder for what `io.File` and `io.Dir` write: `raw_data_path`, else inside the store."""
+        raw = self.settings.raw_data_path
+        return Path(raw) if raw else self.store.home / "data" / self.name
+
+    def fingerprint(self, func: Any) -> str:
+        """The fingerprint of `func`, taken once per run: what it refers to is not expected to change meanwhile."""
+        known = self._fingerprints.get(func)
+        if known is None:
+            known = self._fingerprints[func] = fingerprint(func)
+        return known
+
+    def cancel(self, action_id: str | None = None) -> None:
+        """Ask the run, or one action with its subtree, to stop. Any thread; returns at once; harmless afterwards."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
+            self.loop.call_soon_threadsafe(self._cancel, action_id)
+
+    def _cancel(self, action_id: str | None) -> None:
+        if action_id is not None:
+            call = self.calls.get(action_id)
+            if call is not None and call.runner is not None:
+                call.cancelled = True
+                call.cancel_children()
+                call.runner.cancel()
+            return
+        if self.phase.terminal:
+            return
+        self.cancelled = True
+        self.root.cancel_children()
+        if self.owner is not None and not self.owner.done():
+            self.owner.cancel()
+
+    async def finish(self, phase: Phase, outputs: Encoded | None = None, error: ErrorRecord | None = None) -> None:
+        """End the run: nothing of it is left running, and all of it is committed when this returns.
+
+        Raises:
+            JournalError: the record could not be written.
+        """
+        try:
+            await self.root.close()
+        finally:
+            self.phase = phase
+            self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
+            live_runs.pop(self.name, None)
+        await asyncio.shield(asyncio.wrap_future(self.store.journal.flush()))
+
+
+def _fresh_name(first_name: str) -> str:
+    slug = re.sub(r"[^A-Za-z0-9_.]+", "-", first_name).strip("-.") or "run"
+    return f"{slug}-{''.join(secrets.choice(_ALPHABET) for _ in range(6))}"

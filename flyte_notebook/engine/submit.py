@@ -1,0 +1,230 @@
+"""The one path of a call: identify it, reuse what is on record, else run it, and record what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flyte_notebook import errors
+from flyte_notebook.engine import bridge, failures, output, policies
+from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
+from flyte_notebook.record import events
+from flyte_notebook.record.codec import Draft, Encoded
+from flyte_notebook.record.model import Phase
+from flyte_notebook.record.source import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from flyte_notebook.api.behavior import Cache
+    from flyte_notebook.api.options import TaskOptions
+    from flyte_notebook.engine.context import Node
+    from flyte_notebook.engine.interface import Interface
+    from flyte_notebook.engine.runs import LiveRun
+    from flyte_notebook.record.blobs import BlobStore
+
+_ROOT = "flyte"
+"""What stands for the missing parent of a root action in its id: ids are equal from run to run, so resume finds them."""
+
+
+class Callee(Protocol):
+    """What the engine needs to know of a task."""
+
+    name: str
+    short_name: str
+    func: Callable[..., Any]
+    is_async: bool
+    options: TaskOptions
+
+    @property
+    def interface(self) -> Interface:
+        """How its arguments are bound and its values checked."""
+
+    def declarations(self) -> dict[str, Any]:
+        """What was declared, JSON-able."""
+
+    def caching(self, default: str | None) -> Cache | None:
+        """How results are reused, or None when they are not; `default` is the run's wish for tasks that say nothing."""
+
+    def version(self, cache: Cache, fingerprint: Callable[[], str]) -> str:
+        """The version of the code that results are cached under."""
+
+
+async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call `task` as an action of the run that the current context belongs to, and return a fresh copy of its result.
+
+    Raises:
+        ValueError: the arguments do not fit the signature.
+        TypeError: an argument is not of the annotated type.
+        BaseRuntimeError: the body failed; `code` is the class name of what it raised, `__cause__` the exception itself.
+        ActionAbortedError: this action was cancelled by itself, or its run is over.
+    """
+    __tracebackhide__ = True
+    frame = current_frame()
+    assert frame is not None
+    if asyncio.get_running_loop() is not frame.loop:
+        return await bridge.from_foreign_loop(frame.loop, submit, task, args, kwargs)
+    if frame.traced:
+        raise errors.TraceDoesNotAllowNestedTasksError(f"{task.name} was called inside a flyte.trace function")
+    values = task.interface.bind(args, kwargs)
+    inputs, immutable = task.interface.encode_inputs(values)
+    parent = frame.parent(task.short_name)
+    run = parent.run
+    if not parent.open:
+        raise errors.ActionAbortedError(f"{task.name} was called after {run.name}, which it belongs to, had ended")
+    if isinstance(inputs, Draft):
+        inputs = await sealed(inputs, run.store.blobs)
+    call = identified(parent, task.name, task.short_name, frame.group, "task", inputs)
+    _introduce(run, task)
+    announce(call)
+
+    key = policies.cache_key(call, task)
+    if key is not None and (hit := policies.cached(call, task, key)) is not None:
+        return await _reused(call, task, *hit)
+    acting = _act(call, task, values if immutable else None, key, frame.custom_context)
+    me = asyncio.current_task()
+    if me is not None and getattr(me.get_coro(), "cr_frame", None) is sys._getframe():
+        # Somebody (gather, create_task, flyte.map) made a task of exactly this call: it can be the action's own.
+        return await _watched(call, parent, me, acting)
+    runner = run.loop.create_task(acting)
+    return await _watched(call, parent, runner, runner)
+
+
+async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: Awaitable[Any]) -> Any:
+    """Wait for an action in its `runner` task; whatever happens, its end is on record and its parent forgets it."""
+    __tracebackhide__ = True
+    run = parent.run
+    call.runner = runner
+    run.calls[call.id or ""] = call
+    parent.children[runner] = call
+    try:
+        return await acting
+    except asyncio.CancelledError:
+        if not call.phase.terminal:
+            # Cancelled before its first step: the body never saw it.
+            ended(call, Phase.ABORTED)
+        if call.cancelled and _only_this_one(runner):
+            raise errors.ActionAbortedError(f"{call.short_name} was cancelled") from None
+        raise
+    finally:
+        parent.children.pop(runner, None)
+        run.calls.pop(call.id or "", None)
+
+
+def _only_this_one(runner: asyncio.Task[Any]) -> bool:
+    """True when the caller was not cancelled as well: then it is told, by an error, and goes on."""
+    me = asyncio.current_task()
+    if me is None:
+        return True
+    return (me.uncancel() if me is runner else me.cancelling()) == 0
+
+
+async def _act(
+    call: Call, task: Callee, values: dict[str, Any] | None, key: str | None, custom_context: Mapping[str, str]
+) -> Any:
+    """What happens in an action's own asyncio task: run, end the children, encode, record, decode for the caller."""
+    __tracebackhide__ = True
+    token = enter(Frame(call, custom_context=custom_context))
+    try:
+        value = await policies.perform(call, task, values)
+        result, immutable = task.interface.encode_output(value)
+        if isinstance(result, Draft):
+            result = await sealed(result, call.run.store.blobs)
+    except asyncio.CancelledError:
+        await call.close()
+        ended(call, Phase.ABORTED)
+        raise
+    except BaseException as caught:  # noqa: BLE001 - SystemExit and its like fail the action, not the kernel
+        error = failures.unwrapped(caught)
+        await call.close()
+        ended(call, failures.phase_of(error), error=failures.recorded(error))
+        raise failures.for_caller(error)  # noqa: B904 - it carries its cause already
+    finally:
+        leave(token)
+    if call.children:
+        await call.close()
+    call.open = False
+    ended(call, Phase.SUCCEEDED, output=result, fingerprint=call.run.fingerprint(task.func), cache_key=key)
+    return value if immutable else await decoded(task, result, call.run.store.blobs)
+
+
+async def _reused(call: Call, task: Callee, source_run: str, result: Encoded) -> Any:
+    """End an action with a recorded success instead of running it."""
+    ended(
+        call,
+        Phase.SUCCEEDED,
+        output=result,
+        cached=True,
+        source_run=source_run,
+        fingerprint=call.run.fingerprint(task.func),
+    )
+    return await decoded(task, result, call.run.store.blobs)
+
+
+def identified(
+    parent: Node, task_name: str, short_name: str, group: str | None, kind: str, inputs: Encoded | None
+) -> Call:
+    """Make the action of a call; its id is a hash of parent, task, group, inputs and call sequence among equals."""
+    base = blake2b(
+        f"{parent.id or _ROOT}\0{kind}\0{task_name}\0{group or ''}\0".encode() + (inputs.digest if inputs else b""),
+        digest_size=10,
+    )
+    action_id = base.hexdigest()
+    counts = parent.counts
+    earlier = counts.get(action_id, 0)
+    counts[action_id] = earlier + 1
+    if earlier:
+        base.update(earlier.to_bytes(8))
+        action_id = base.hexdigest()
+    call = Call(parent, action_id, task_name, short_name, group, kind)
+    call.inputs = inputs
+    return call
+
+
+def announce(call: Call) -> None:
+    """Put a new action on record."""
+    run = call.run
+    run.publish(
+        events.ActionSubmitted(
+            run.name,
+            call.id or "",
+            call.parent.id,
+            call.task_name,
+            call.short_name,
+            call.group,
+            call.kind,
+            call.inputs,
+            events.now(),
+        )
+    )
+
+
+def _introduce(run: LiveRun, task: Callee) -> None:
+    """Put a task on record the first time a run calls it."""
+    if task.name not in run.seen:
+        run.seen.add(task.name)
+        run.publish(
+            events.TaskSeen(run.name, task.name, run.fingerprint(task.func), source_of(task.func), task.declarations())
+        )
+
+
+def ended(call: Call, phase: Phase, **what: Any) -> None:
+    """Put the end of an action on record; `what` are fields of `ActionEnded`."""
+    output.flush(call)
+    call.open = False
+    call.phase = phase
+    call.run.publish(events.ActionEnded(call.run.name, call.id or "", phase, events.now(), **what))
+
+
+async def sealed(draft: Draft, blobs: BlobStore) -> Encoded:
+    """Hash and store a large value without blocking the loop."""
+    return await asyncio.to_thread(draft.seal, blobs)
+
+
+async def decoded(task: Callee, result: Encoded, blobs: BlobStore) -> Any:
+    """A fresh copy of a recorded result; large ones are read in a thread."""
+    if result.blob is not None:
+        return await asyncio.to_thread(task.interface.decode_output, result, blobs)
+    return task.interface.decode_output(result, blobs)

@@ -1,0 +1,105 @@
+"""`make bench`: the budgets as a table of ratios, everything measured in one run on one machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = Path(__file__).with_name("programs.py")
+MICRO = 1e6
+
+
+def measured(name: str) -> dict[str, Any]:
+    """What a program of `programs.py` prints, run in a fresh interpreter."""
+    done = subprocess.run([sys.executable, PROGRAMS, name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def table(rows: list[tuple[str, str, str, str]]) -> str:
+    """The rows as Markdown."""
+    head = ("what", "measured", "budget", "")
+    lines = [head, ("---", "---", "---", "---"), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def within(ok: bool) -> str:
+    return "ok" if ok else "**over**"
+
+
+def per_action(
+    kind: str, ours: float, bare: float, sdk: float | None, persisted: float | None
+) -> list[tuple[str, ...]]:
+    rows = [
+        (
+            f"async action on record, {kind}",
+            f"{ours * MICRO:.1f} µs ({ours / bare:.1f} × bare asyncio at {bare * MICRO:.1f} µs)",
+            "40 µs",
+            within(ours * MICRO <= 40),
+        )
+    ]
+    if sdk is not None and persisted is not None:
+        rows.append(
+            (
+                f"… against the SDK's local mode ({sdk * MICRO:.0f} µs)",
+                f"1/{sdk / ours:.0f}",
+                "1/15",
+                within(sdk / ours >= 15),
+            )
+        )
+        rows.append(
+            (
+                f"… against it with local persistence ({persisted * MICRO:.0f} µs)",
+                f"1/{persisted / ours:.0f}",
+                "1/150",
+                within(persisted / ours >= 150),
+            )
+        )
+    return rows
+
+
+def main() -> None:
+    bare, ours = measured("bare"), measured("ours")
+    has_sdk = importlib.util.find_spec("flyte") is not None
+    sdk = measured("sdk") if has_sdk else {}
+    persisted = measured("sdk_persisted") if has_sdk else {}
+    rows: list[Any] = []
+    for kind in ("gather", "sequential"):
+        rows += per_action(kind, ours[kind], bare[kind], sdk.get(kind), persisted.get(kind))
+    rows.append(
+        (
+            "sync task through `.aio`",
+            f"{ours['thread'] * MICRO:.0f} µs ({ours['thread'] / bare['thread']:.1f} × a bare thread hop)",
+            "120 µs",
+            within(ours["thread"] * MICRO <= 120),
+        )
+    )
+    fan_out = measured("fan_out")
+    ratio = fan_out["seconds"] / fan_out["floor"]
+    rows.append(
+        (
+            f"map of 1,000 × 10 ms sync tasks on {fan_out['threads']:.0f} threads",
+            f"{fan_out['seconds']:.2f} s ({ratio:.2f} × the floor of {fan_out['floor']:.2f} s)",
+            "1.3 × the floor",
+            within(ratio <= 1.3),
+        )
+    )
+    kept = measured("memory")["bytes"]
+    rows.append(("memory kept per recorded action", f"{kept:.0f} B", "1,024 B", within(kept <= 1024)))
+    imported = min(measured("imports")["seconds"] for _ in range(5))
+    rows.append(
+        ("`import flyte_notebook` beyond IPython", f"{imported * 1e3:.0f} ms", "60 ms", within(imported <= 0.06))
+    )
+    print(table(rows))
+    if not has_sdk:
+        print("\nThe Flyte SDK is not installed: `pip install flyte-notebook[bench]` for its rows.")
+
+
+if __name__ == "__main__":
+    main()
