@@ -73,6 +73,8 @@ class TaskEnvironment:
     @overload
     def task(
         self,
+        func: None = None,
+        /,
         *,
         short_name: str | None = None,
         cache: CacheRequest | None = None,

@@ -74,6 +74,15 @@ class Node:
             raise pending
 
 
+class Reporting(Protocol):
+    """A report that belongs to one attempt of an action."""
+
+    attempt: int
+
+    def conclude(self, call: Call) -> None:
+        """The attempt is over: put on record what is not there yet."""
+
+
 class Call(Node):
     """One action while it is alive: what was called, with what, and how far it is."""
 
@@ -86,6 +95,7 @@ class Call(Node):
         "lend_slot",
         "parent",
         "phase",
+        "report",
         "runner",
         "short_name",
         "take_slot",
@@ -103,6 +113,8 @@ class Call(Node):
         self.kind = kind
         self.inputs: Any = None
         self.attempt = 0
+        self.report: Reporting | None = None
+        """What the body writes about itself, once it does."""
         self.phase = Phase.QUEUED
         self.cancelled = False
         """Set when this action was asked to stop by name, so that its caller is told and not cancelled with it."""

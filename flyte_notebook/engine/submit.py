@@ -213,6 +213,8 @@ def _introduce(run: LiveRun, task: Callee) -> None:
 def ended(call: Call, phase: Phase, **what: Any) -> None:
     """Put the end of an action on record; `what` are fields of `ActionEnded`."""
     output.flush(call)
+    if call.report is not None:
+        call.report.conclude(call)
     call.open = False
     call.phase = phase
     call.run.publish(events.ActionEnded(call.run.name, call.id or "", phase, events.now(), **what))
