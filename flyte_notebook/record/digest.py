@@ -1,11 +1,194 @@
-"""The structural identity of any value: equal for equal values in every kernel, whatever the hash seed."""
+"""The structural identity of any value: equal for equal values in every kernel, whatever the hash seed.
+
+Made of type names, fields, elements and array contents; sets and dicts count without their order. Never of pickled
+bytes, which differ between kernels for equal values, nor of addresses.
+"""
 
 from __future__ import annotations
 
-from hashlib import blake2b
+import copyreg
+import enum
+import functools
+import sys
+import types
+from collections.abc import Callable
+from hashlib import blake2b, sha256
 from typing import Any
 
+from flyte_notebook.record.envelope import dump, encode_text
 
-def digest(value: Any) -> bytes:
-    """16 bytes."""
-    return blake2b(f"{type(value).__module__}.{type(value).__qualname__}".encode(), digest_size=16).digest()
+_SCALARS = frozenset({type(None), bool, int, float, str})
+
+
+class TooLargeError(Exception):
+    """The value holds more bytes than the caller wanted read."""
+
+
+def digest(value: Any, limit: int | None = None) -> bytes:
+    """16 bytes that identify `value`.
+
+    What cannot be taken apart (locks, connections) counts by its type alone. Raises TooLargeError once more than
+    `limit` bytes were read.
+    """
+    return Hasher(limit).of(value)
+
+
+def type_name(cls: type) -> str:
+    """Module and qualified name: how a type is known to the record."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def combined(tag: str, *parts: bytes) -> bytes:
+    """One digest of several, in order."""
+    hasher = blake2b(encode_text(tag), digest_size=16)
+    for part in parts:
+        hasher.update(b"\0%d\0" % len(part))
+        hasher.update(part)
+    return hasher.digest()
+
+
+class Hasher:
+    """Digests the parts of one value; shared parts once, and circles without end."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._spent = 0
+        self._done: dict[int, tuple[Any, bytes]] = {}
+        """By id; the value is kept so that its id stays its own."""
+        self._open: dict[int, int] = {}
+
+    def of(self, value: Any) -> bytes:
+        """The digest of `value`."""
+        kind = type(value)
+        if kind in _SCALARS:
+            return self._text(kind.__name__, float.hex(value) if kind is float else str(value))
+        if kind in (bytes, bytearray, memoryview):
+            return self.content(kind.__name__, bytes(value))
+        known = self._done.get(id(value))
+        if known is not None:
+            return known[1]
+        if id(value) in self._open:
+            return combined("circle", str(len(self._open) - self._open[id(value)]).encode())
+        self._open[id(value)] = len(self._open)
+        try:
+            result = self._compound(value, kind)
+        finally:
+            del self._open[id(value)]
+        self._done[id(value)] = (value, result)
+        return result
+
+    def spend(self, size: int) -> None:
+        """Account for `size` bytes to be read. Raises TooLargeError past the limit."""
+        self._spent += size
+        if self._limit is not None and self._spent > self._limit:
+            raise TooLargeError
+
+    def content(self, tag: str, memory: Any) -> bytes:
+        """The digest of a run of memory."""
+        self.spend(len(memory))
+        return combined(tag, sha256(memory).digest())
+
+    def items(self, tag: str, values: Any) -> bytes:
+        """The digest of a sequence."""
+        values = list(values)
+        if set(map(type, values)) <= _SCALARS:
+            return self._text(tag, dump(values))
+        self.spend(8 * len(values))
+        return combined(tag, *map(self.of, values))
+
+    def mapping(self, tag: str, pairs: Any) -> bytes:
+        """The digest of pairs of key and value, whatever their order."""
+        return combined(tag, *sorted(self.of(k) + self.of(v) for k, v in pairs))
+
+    def _text(self, tag: str, text: str) -> bytes:
+        self.spend(len(text))
+        return combined(tag, encode_text(text))
+
+    def _compound(self, value: Any, kind: type) -> bytes:
+        if kind is list or kind is tuple:
+            return self.items(kind.__name__, value)
+        if kind is dict:
+            return self.mapping("dict", value.items())
+        if kind is set or kind is frozenset:
+            return combined(kind.__name__, *sorted(map(self.of, value)))
+        if isinstance(value, enum.Enum):
+            return combined(type_name(kind), self.of(value.name), self.of(value.value))
+        special = _code(value) or _data(kind)
+        if special is not None:
+            return special(self, value)
+        return self._reduced(value, kind)
+
+    def _reduced(self, value: Any, kind: type) -> bytes:
+        """By the parts that pickling would take, which every type defines for itself."""
+        try:
+            reducer = copyreg.dispatch_table.get(kind)
+            parts = reducer(value) if reducer is not None else value.__reduce_ex__(4)
+        except TooLargeError:
+            raise
+        except Exception:  # noqa: BLE001 - a lock, a socket, a bad __reduce__: its type is all there is to say
+            return combined("opaque", type_name(kind).encode())
+        if isinstance(parts, str):
+            return combined("global", type_name(kind).encode(), parts.encode())
+        make, args, state, elements, pairs = (*parts, None, None, None)[:5]
+        return combined(
+            type_name(kind),
+            self._maker(make),
+            *map(self._maker, args or ()),
+            self.of(state),
+            self.items("elements", elements or ()),
+            self.mapping("pairs", pairs or ()),
+        )
+
+    def _maker(self, part: Any) -> bytes:
+        # A class that is only told how to build the value counts by name: instances do not change with its methods.
+        return combined("class", type_name(part).encode()) if isinstance(part, type) else self.of(part)
+
+
+def _code(value: Any) -> Callable[[Hasher, Any], bytes] | None:
+    """How to digest what is code: functions, methods, classes, modules, tasks."""
+    if isinstance(value, types.MethodType):
+        return _method
+    if isinstance(value, types.BuiltinFunctionType | types.BuiltinMethodType):
+        return _builtin
+    if isinstance(value, types.ModuleType):
+        return lambda hasher, module: combined("module", module.__name__.encode())
+    if isinstance(value, functools.partial):
+        return _partial
+    if isinstance(value, types.FunctionType | types.CodeType | type) or is_task(value):
+        return _fingerprint
+    return None
+
+
+def is_task(value: Any) -> bool:
+    """True for a task, told by what it has: the record does not know the class."""
+    fields = type(value)
+    return callable(value) and hasattr(fields, "override") and hasattr(value, "func") and hasattr(value, "short_name")
+
+
+def _fingerprint(hasher: Hasher, value: Any) -> bytes:
+    from flyte_notebook.record.fingerprint import fingerprint
+
+    return combined("code", fingerprint(value).encode())
+
+
+def _method(hasher: Hasher, method: types.MethodType) -> bytes:
+    return combined("method", hasher.of(method.__func__), hasher.of(method.__self__))
+
+
+def _builtin(hasher: Hasher, function: types.BuiltinFunctionType) -> bytes:
+    owner = function.__self__
+    bound = b"" if owner is None or isinstance(owner, types.ModuleType) else hasher.of(owner)
+    return combined("builtin", f"{function.__module__}.{function.__qualname__}".encode(), bound)
+
+
+def _partial(hasher: Hasher, value: functools.partial[Any]) -> bytes:
+    return combined("partial", hasher.of(value.func), hasher.of(value.args), hasher.of(value.keywords))
+
+
+def _data(kind: type) -> Callable[[Hasher, Any], bytes] | None:
+    """How to digest an array or a table, when the library it comes from is there."""
+    if kind.__module__.partition(".")[0] not in ("numpy", "pandas", "pyarrow", "torch") or "numpy" not in sys.modules:
+        return None
+    from flyte_notebook.record.contents import content_of
+
+    return content_of(kind)

@@ -28,11 +28,11 @@ EXTERNAL = 64 * 1024
 _ALIGN = 64
 
 KIND = "$"
-_UNIDENTIFYING = frozenset("bphson")
+_UNIDENTIFYING = frozenset("bphnso")
 """Keys of a tagged node that say where its memory lies and how it looks, not what it is; `d` stands for them."""
 
 dump: Callable[[Node], str] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-_dump_sorted: Callable[[Node], str] = json.JSONEncoder(
+dump_sorted: Callable[[Node], str] = json.JSONEncoder(
     separators=(",", ":"), ensure_ascii=False, sort_keys=True
 ).encode
 load: Callable[[str], Node] = json.JSONDecoder().decode
@@ -60,7 +60,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
-        self.pending: list[tuple[dict[str, Any], Callable[[], str]]] = []
+        self.pending: list[tuple[dict[str, Any], Callable[[], bytes]]] = []
         self.tagged = False
 
     def buffer(self, memory: Buffer) -> int:
@@ -73,31 +73,49 @@ class Sink:
         self.tagged = True
         return {KIND: kind, **parts}
 
-    def digest_later(self, node: dict[str, Any], digest: Callable[[], str]) -> None:
-        """Fill in the identity of `node` when the value is sealed: it costs a pass over much memory."""
-        self.pending.append((node, digest))
+    def identify(self, node: dict[str, Any], digest: Callable[[], bytes], size: int) -> dict[str, Any]:
+        """Give `node` its identity; where that takes a pass over much memory (`size` bytes), when it is sealed."""
+        if size >= EXTERNAL:
+            self.pending.append((node, digest))
+        else:
+            node["d"] = digest().hex()
+        return node
 
     def settle(self) -> None:
         """Compute the identities that were put off."""
         for node, digest in self.pending:
-            node["d"] = digest()
+            node["d"] = digest().hex()
         self.pending.clear()
+
+    def mark(self) -> tuple[int, int, bool]:
+        """Where it stands, for `rewind`."""
+        return len(self.buffers), len(self.pending), self.tagged
+
+    def rewind(self, mark: tuple[int, int, bool]) -> None:
+        """Forget everything since `mark`: an attempt at lowering came to nothing."""
+        buffers, pending, self.tagged = mark
+        del self.buffers[buffers:], self.pending[pending:]
 
 
 def canonical(node: Node) -> Node:
-    """`node` without whatever differs between equal values: buffer numbers, previews."""
-    if isinstance(node, dict):
-        if KIND in node:
-            return {k: canonical(v) for k, v in node.items() if k not in _UNIDENTIFYING}
-        return {k: canonical(v) for k, v in node.items()}
+    """`node` without whatever differs between equal values: buffer numbers, previews, the order of sets and dicts."""
     if isinstance(node, list):
         return [canonical(item) for item in node]
-    return node
+    if not isinstance(node, dict):
+        return node
+    kind = node.get(KIND)
+    if kind is None:
+        return {k: canonical(v) for k, v in node.items()}
+    if kind == "union":
+        return canonical(node["v"])
+    if kind in ("set", "frozenset", "dict"):
+        return {KIND: kind, "v": sorted(map(canonical, node["v"]), key=dump_sorted)}
+    return {k: canonical(v) for k, v in node.items() if k not in _UNIDENTIFYING}
 
 
 def canonical_text(node: Node, tagged: bool) -> str:
     """The text whose hash is the structural digest of `node`; equal for equal values, in every kernel."""
-    return _dump_sorted(canonical(node) if tagged else node)
+    return dump_sorted(canonical(node) if tagged else node)
 
 
 def pack(node: Node, buffers: Sequence[Buffer], blobs: BlobStore | None = None) -> list[Buffer]:
@@ -107,14 +125,13 @@ def pack(node: Node, buffers: Sequence[Buffer], blobs: BlobStore | None = None) 
     """
     if not buffers:
         return [b"j" + encode_text(dump(node))]
-    table: list[int | str] = []
+    table: list[int | list[str | int]] = []
     inside: list[Buffer] = []
     for memory in buffers:
-        size = length(memory)
-        if blobs is not None and size >= EXTERNAL:
-            table.append(blobs.put([memory]))
+        if blobs is not None and length(memory) >= EXTERNAL:
+            table.append([blobs.put([memory]), length(memory)])
         else:
-            table.append(size)
+            table.append(length(memory))
             inside.append(memory)
     head = encode_text(dump({"v": node, "b": table}))
     layout = b"f" if len(inside) == len(buffers) else b"r"
@@ -122,9 +139,8 @@ def pack(node: Node, buffers: Sequence[Buffer], blobs: BlobStore | None = None) 
     position = 8 + len(head)
     for memory in inside:
         parts.append(bytes(-position % _ALIGN))
-        position += -position % _ALIGN
         parts.append(memory)
-        position += length(memory)
+        position += -position % _ALIGN + length(memory)
     return parts
 
 
@@ -132,19 +148,17 @@ def unpack(data: Buffer, blobs: BlobStore | None) -> tuple[Node, list[memoryview
     """The tree and the buffers of an envelope.
 
     The buffers are writable, and private to this call, if `data` is writable or they are blobs of their own (which are
-    opened copy-on-write); read-only views of `data` otherwise. Without `blobs` those are left out: empty views.
+    opened copy-on-write); read-only views of `data` otherwise. Raises ValueError for what is no envelope, and when
+    `blobs` is needed and missing.
     """
-    layout = bytes(data[:1])
-    if layout == b"j":
-        return load(str(data[1:], "utf-8", "surrogatepass")), []
-    if layout not in (b"f", b"r"):
-        raise ValueError(f"not a recorded value: it begins with {bytes(data[:8])!r}")
     head, position = _head(data)
     view = memoryview(data)
     buffers: list[memoryview] = []
     for entry in head["b"]:
-        if isinstance(entry, str):
-            buffers.append(memoryview(b"") if blobs is None else blobs.open(entry))
+        if isinstance(entry, list):
+            if blobs is None:
+                raise ValueError("a large value can be read only from the store that holds it")
+            buffers.append(blobs.open(entry[0]))
             continue
         position += -position % _ALIGN
         buffers.append(view[position : position + entry])
@@ -152,11 +166,17 @@ def unpack(data: Buffer, blobs: BlobStore | None) -> tuple[Node, list[memoryview
     return head["v"], buffers
 
 
+def tree_of(data: Buffer) -> tuple[Node, list[int]]:
+    """The tree of an envelope and the sizes of its buffers, which are left alone."""
+    head, _ = _head(data)
+    return head["v"], [entry[1] if isinstance(entry, list) else entry for entry in head["b"]]
+
+
 def references(data: Buffer) -> list[str]:
     """The sha256 names of the blobs that an envelope needs beside itself."""
     if bytes(data[:1]) != b"r":
         return []
-    return [entry for entry in _head(data)[0]["b"] if isinstance(entry, str)]
+    return [entry[0] for entry in _head(data)[0]["b"] if isinstance(entry, list)]
 
 
 def inline_size(data: Buffer) -> int:
@@ -167,6 +187,11 @@ def inline_size(data: Buffer) -> int:
 
 
 def _head(data: Buffer) -> tuple[dict[str, Any], int]:
+    layout = bytes(data[:1])
+    if layout == b"j":
+        return {"v": load(str(data[1:], "utf-8", "surrogatepass")), "b": []}, len(data)
+    if layout not in (b"f", b"r"):
+        raise ValueError(f"not a recorded value: it begins with {bytes(data[:8])!r}")
     end = 8 + int.from_bytes(data[4:8], "little")
     head: dict[str, Any] = load(str(data[8:end], "utf-8", "surrogatepass"))
     return head, end

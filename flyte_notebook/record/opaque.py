@@ -1,14 +1,19 @@
-"""Values of any type: plain data as a tree, and everything else by cloudpickle."""
+"""Values of any type: plain data as a tree, arrays as memory, and everything else by cloudpickle."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
-from flyte_notebook.record.converter import Converter, shown
-from flyte_notebook.record.envelope import KIND, Node, Sink
+from flyte_notebook.record.converter import Converter
+from flyte_notebook.record.digest import digest, type_name
+from flyte_notebook.record.envelope import KIND, Node, Sink, dump_sorted
+from flyte_notebook.record.arrays import is_flat, lift_array, lower_array
+from flyte_notebook.record.atoms import is_atom, lift_atom, lower_atom
+from flyte_notebook.record.sketch import outline, title
 
-_ATOMS = frozenset({type(None), bool, int, float, str})
+_PLAIN = frozenset({type(None), bool, int, float, str})
 _DEPTH = 50
 """Plain data nested deeper than this (or in a circle) is pickled."""
 
@@ -21,44 +26,147 @@ class AnyConverter(Converter):
     """Accepts every value that can be pickled: for no annotation, `Any`, and annotations that Flyte does not know."""
 
     def settled(self, value: Any) -> bool:
-        return type(value) in _ATOMS
+        return type(value) in _PLAIN or type(value) is bytes
 
     def lower(self, value: Any, sink: Sink) -> Node:
-        if type(value) in _ATOMS:
-            return value
-        return lower_pickle(value, sink)
+        return lower_any(value, sink)
 
     def lift(self, node: Node, buffers: list[memoryview]) -> Any:
         return lift_any(node, buffers)
 
 
+class ClassConverter(AnyConverter):
+    """For a class that Flyte does not know: unchecked, as there, but what comes back is of the class as it is now.
+
+    A class defined in a notebook is a new class after its cell is run again; a value recorded before would fail
+    `isinstance` and lack the new methods.
+    """
+
+    def lift(self, node: Node, buffers: list[memoryview]) -> Any:
+        return adopted(super().lift(node, buffers), self.annotation)
+
+
+def adopted(value: Any, cls: type) -> Any:
+    """`value` turned into an instance of `cls` if its class is an earlier version of that."""
+    old = type(value)
+    if old is not cls and not isinstance(value, cls) and type_name(old) == type_name(cls):
+        try:
+            value.__class__ = cls
+        except TypeError:
+            # Another memory layout (slots were added, say): the value stays what it was.
+            return value
+    return value
+
+
+def lower_any(value: Any, sink: Sink) -> Node:
+    """The node of any value. Raises TypeError `cannot pickle …` when it has none."""
+    if type(value) in _PLAIN:
+        return value
+    mark = sink.mark()
+    try:
+        return _lower_data(value, sink, 0)
+    except NotPlainError:
+        sink.rewind(mark)
+    return lower_pickle(value, sink)
+
+
+def _lower_data(value: Any, sink: Sink, depth: int) -> Node:
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if is_atom(value):
+        return lower_atom(value, sink)
+    if depth > _DEPTH:
+        raise NotPlainError
+    if kind is list:
+        return [_lower_data(item, sink, depth + 1) for item in value]
+    if kind is dict:
+        items = [(_lower_data(k, sink, depth + 1), _lower_data(v, sink, depth + 1)) for k, v in value.items()]
+        if all(type(k) is str and k != KIND for k, _ in items):
+            return dict(items)
+        return sink.tag("dict", v=[list(item) for item in items])
+    if kind is tuple:
+        return sink.tag("tuple", v=[_lower_data(item, sink, depth + 1) for item in value])
+    if kind is set or kind is frozenset:
+        items = [_lower_data(item, sink, depth + 1) for item in value]
+        return sink.tag(kind.__name__, v=sorted(items, key=dump_sorted))
+    if kind is bytes or kind is bytearray:
+        return _lower_bytes(value, sink)
+    if is_flat(value):
+        return lower_array(value, sink)
+    raise NotPlainError
+
+
+def _lower_bytes(value: bytes | bytearray, sink: Sink) -> Node:
+    node = sink.tag(type(value).__name__, b=sink.buffer(value), s=len(value), p=bytes(value[:60]).decode("latin-1"))
+    return sink.identify(node, lambda: digest(bytes(value)), len(value))
+
+
 def lower_pickle(value: Any, sink: Sink) -> Node:
-    """A node that holds a pickle. Raises TypeError `cannot pickle ...` when there is none of `value`."""
+    """A node that holds a pickle. Raises TypeError `cannot pickle …` when there is none of `value`."""
     import cloudpickle
 
-    from flyte_notebook.record.digest import digest
-
     outside: list[pickle.PickleBuffer] = []
+
+    def keep(memory: pickle.PickleBuffer) -> bool:
+        # Small arrays are cheaper in the stream; what is not contiguous has no single run of memory.
+        view = memory.raw() if _contiguous(memory) else None
+        if view is None or view.nbytes < 1024:
+            return True
+        outside.append(memory)
+        return False
+
     try:
-        stream = cloudpickle.dumps(value, protocol=5, buffer_callback=outside.append)
+        stream = cloudpickle.dumps(value, protocol=5, buffer_callback=keep)
     except TypeError:
         raise
     except Exception as error:
-        raise TypeError(f"cannot pickle {type(value).__name__} object: {error}") from error
-    indices = [sink.buffer(stream), *(sink.buffer(memory.raw()) for memory in outside)]
-    return sink.tag("pickle", t=type_name(type(value)), d=digest(value).hex(), b=indices, p=shown(value))
+        raise TypeError(f"cannot pickle '{type(value).__name__}' object: {error}") from error
+    views = [memory.raw() for memory in outside]
+    node = sink.tag("pickle", t=type_name(type(value)), p=title(value), b=[sink.buffer(m) for m in (stream, *views)])
+    node.update(outline(value))
+    return sink.identify(node, lambda: digest(value), max((view.nbytes for view in views), default=0))
 
 
-def type_name(cls: type) -> str:
-    """Module and qualified name: how a type is known to the record."""
-    return f"{cls.__module__}.{cls.__qualname__}"
+def _contiguous(memory: pickle.PickleBuffer) -> bool:
+    with memoryview(memory) as view:
+        return view.contiguous
 
 
 def lift_any(node: Node, buffers: list[memoryview]) -> Any:
-    """The value of any node, with nothing known about its type."""
-    if not isinstance(node, dict) or KIND not in node:
+    """The value of any node, from what the node itself says."""
+    if isinstance(node, list):
+        return [lift_any(item, buffers) for item in node]
+    if not isinstance(node, dict):
         return node
-    import cloudpickle  # noqa: F401 - its module must be there for what it pickled
+    kind = node.get(KIND)
+    if kind is None:
+        return {name: lift_any(item, buffers) for name, item in node.items()}
+    lift = _LIFTS.get(kind)
+    return lift(node, buffers) if lift is not None else lift_atom(node)
 
-    first, *rest = (buffers[i] for i in node["b"])
-    return pickle.loads(first, buffers=rest)
+
+def lift_pickle(node: Node, buffers: list[memoryview]) -> Any:
+    """Unpickle. Raises whatever the value's own reconstruction raises."""
+    stream, *outside = (buffers[i] for i in node["b"])
+    return pickle.loads(stream, buffers=outside)
+
+
+def _items(node: Node, buffers: list[memoryview]) -> list[Any]:
+    return [lift_any(item, buffers) for item in node["v"]]
+
+
+_LIFTS: dict[str, Callable[[Node, list[memoryview]], Any]] = {
+    "pickle": lift_pickle,
+    "array": lift_array,
+    "tuple": lambda node, buffers: tuple(_items(node, buffers)),
+    "set": lambda node, buffers: set(_items(node, buffers)),
+    "frozenset": lambda node, buffers: frozenset(_items(node, buffers)),
+    "dict": lambda node, buffers: {lift_any(k, buffers): lift_any(v, buffers) for k, v in node["v"]},
+    "bytes": lambda node, buffers: bytes(buffers[node["b"]]),
+    "bytearray": lambda node, buffers: bytearray(buffers[node["b"]]),
+    "union": lambda node, buffers: lift_any(node["v"], buffers),
+    "record": lambda node, buffers: {name: lift_any(item, buffers) for name, item in node["f"].items()},
+    "model": lambda node, buffers: lift_any(node["f"], buffers),
+    "enum": lambda node, buffers: node["m"],
+}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from flyte_notebook.record.converter import Converter, mismatch
 from flyte_notebook.record.envelope import Node, Sink
 
-_LEAST, _GREATEST = -(2**63), 2**63 - 1
+LEAST, GREATEST = -(2**63), 2**63 - 1
 
 
 class Scalar(Converter):
@@ -74,12 +74,12 @@ class IntScalar(Scalar):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise mismatch(self.annotation, value)
             value = int(value)
-        if _LEAST <= value <= _GREATEST:
+        if LEAST <= value <= GREATEST:
             return value
         raise ValueError(f"Value out of range: {value}; an int has 64 bits, annotate it Any to carry more")
 
     def text(self, value: Any) -> str:
-        if type(value) is int and _LEAST <= value <= _GREATEST:
+        if type(value) is int and LEAST <= value <= GREATEST:
             return int.__repr__(value)
         return int.__repr__(self.exact(value))
 
@@ -119,6 +119,20 @@ class StrScalar(Scalar):
         return encode_basestring(self.exact(value))
 
 
+class LooseInt(IntScalar):
+    """An int in a field: True and False count, and the range is that of the encoding."""
+
+    def exact(self, value: Any) -> int:
+        return int(value) if isinstance(value, int) else super().exact(value)
+
+
+class LooseFloat(FloatScalar):
+    """A float in a field: an int becomes one."""
+
+    def exact(self, value: Any) -> float:
+        return float(value) if isinstance(value, int) else super().exact(value)
+
+
 SCALARS: dict[Any, type[Scalar]] = {
     None: NoneScalar,
     type(None): NoneScalar,
@@ -127,3 +141,6 @@ SCALARS: dict[Any, type[Scalar]] = {
     float: FloatScalar,
     str: StrScalar,
 }
+"""By annotation; for arguments and results."""
+LOOSE: dict[Any, type[Scalar]] = {int: LooseInt, float: LooseFloat}
+"""By annotation; for fields, where Flyte converts."""

@@ -1,0 +1,211 @@
+"""Converters of values that are stored as fields and rebuilt as the class annotated now: dataclasses, NamedTuples,
+TypedDicts.
+
+A class defined in a notebook is a new class each time its cell is run. Values of the old one are as good, as long as
+their fields fit, and what an older kernel recorded is read into today's class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from flyte_notebook.record.converter import Converter, Mismatch, mismatch
+from flyte_notebook.record.digest import type_name
+from flyte_notebook.record.envelope import KIND, Node, Sink
+from flyte_notebook.record.opaque import adopted, lift_any
+
+Compile = Callable[[Any], Converter]
+"""From the annotation of a field to its converter."""
+
+
+def earlier_version(value: Any, cls: type) -> bool:
+    """True when the class of `value` is another one of the same module and name: its cell was run again."""
+    return type(value) is not cls and type_name(type(value)) == type_name(cls)
+
+
+def field_types(cls: type, names: list[str], parameters: dict[Any, Any] | None = None) -> dict[str, Any]:
+    """The annotations of fields, resolved; one that names what does not exist (yet) counts as Any."""
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        hints = {name: hint for name, hint in getattr(cls, "__annotations__", {}).items() if not isinstance(hint, str)}
+    parameters = parameters or {}
+    return {name: parameters.get(hints.get(name, Any), hints.get(name, Any)) for name in names}
+
+
+class DataclassConverter(Converter):
+    """A dataclass, generic or not; a dict of its fields passes too."""
+
+    def __init__(self, annotation: Any, compile_field: Compile) -> None:
+        super().__init__(annotation)
+        self.cls: type = typing.get_origin(annotation) or annotation
+        self._compile = compile_field
+
+    @cached_property
+    def fields(self) -> dict[str, Converter]:
+        """By name. Compiled at first use: a dataclass may hold itself."""
+        parameters = dict(
+            zip(getattr(self.cls, "__parameters__", ()), typing.get_args(self.annotation), strict=False)
+        )
+        declared = dataclasses.fields(self.cls)
+        hints = field_types(self.cls, [f.name for f in declared], parameters)
+        # `x: int = None` is common, and a cluster lets it pass.
+        return {
+            f.name: self._compile(typing.Optional[hints[f.name]] if f.default is None else hints[f.name])  # noqa: UP045
+            for f in declared
+        }
+
+    def lower(self, value: Any, sink: Sink) -> Node:
+        if isinstance(value, dict):
+            value = self._from_dict(value)
+        if not isinstance(value, self.cls) and not self._fits(value):
+            raise mismatch(self.annotation, value)
+        tree = {}
+        for name, field in self.fields.items():
+            try:
+                tree[name] = field.lower(getattr(value, name), sink)
+            except AttributeError:
+                if not _is_missing(value, name):
+                    raise
+            except Mismatch as error:
+                raise Mismatch(f'Field "{name}" of {self.cls.__name__}: {error}') from error
+        return sink.tag("record", t=type_name(self.cls), f=tree)
+
+    def _fits(self, value: Any) -> bool:
+        if not earlier_version(value, self.cls) or not dataclasses.is_dataclass(value):
+            return False
+        names = {f.name for f in dataclasses.fields(value)}
+        if names <= self.fields.keys() and self._required() <= names:
+            return True
+        raise Mismatch(
+            f"this {self.cls.__name__} was made before its class was defined again with other fields "
+            f"({', '.join(sorted(names ^ self.fields.keys()))}); make it anew"
+        )
+
+    def _required(self) -> set[str]:
+        return {
+            f.name
+            for f in dataclasses.fields(self.cls)
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        }
+
+    def _from_dict(self, value: dict[Any, Any]) -> Any:
+        given = {f.name for f in dataclasses.fields(self.cls) if f.init}
+        missing = [name for name in self.fields if name in given & self._required() and name not in value]
+        if missing:
+            raise Mismatch(
+                f"The original fields are missing the following keys from the dataclass fields: {missing}"
+            )
+        extra = [name for name in value if name not in given]
+        if extra:
+            raise Mismatch(
+                f"The original fields have the following extra keys that are not in dataclass fields: {extra}"
+            )
+        sink = Sink()
+        try:
+            nodes = {name: self.fields[name].lower(item, sink) for name, item in value.items()}
+        except Mismatch as error:
+            raise Mismatch(f"{self.cls.__name__} from a dict: {error}") from error
+        buffers = [memoryview(bytearray(memory)) for memory in sink.buffers]
+        return self.cls(**{name: self.fields[name].lift(node, buffers) for name, node in nodes.items()})
+
+    def lift(self, node: Node, buffers: list[memoryview]) -> Any:
+        if node.get(KIND) != "record":
+            return adopted(lift_any(node, buffers), self.cls)
+        # Not through __init__: `__post_init__` has run on these values already, and would see them changed by itself.
+        value = object.__new__(self.cls)
+        recorded = node["f"]
+        for field in dataclasses.fields(self.cls):
+            if field.name in recorded:
+                item = self.fields[field.name].lift(recorded[field.name], buffers)
+            elif field.default is not dataclasses.MISSING:
+                item = field.default
+            elif field.default_factory is not dataclasses.MISSING:
+                item = field.default_factory()
+            else:
+                continue
+            object.__setattr__(value, field.name, item)
+        return value
+
+
+def _is_missing(value: Any, name: str) -> bool:
+    try:
+        object.__getattribute__(value, name)
+    except AttributeError:
+        return True
+    return False
+
+
+class NamedTupleConverter(Converter):
+    """A NamedTuple; a plain tuple or list of as many values passes, as on a cluster."""
+
+    def __init__(self, annotation: Any, compile_field: Compile) -> None:
+        super().__init__(annotation)
+        self._compile = compile_field
+
+    @cached_property
+    def fields(self) -> dict[str, Converter]:
+        """By name."""
+        names = list(self.annotation._fields)
+        return {name: self._compile(hint) for name, hint in field_types(self.annotation, names).items()}
+
+    def settled(self, value: Any) -> bool:
+        return type(value) is self.annotation and all(
+            c.settled(item) for c, item in zip(self.fields.values(), value, strict=True)
+        )
+
+    def lower(self, value: Any, sink: Sink) -> Node:
+        if not isinstance(value, tuple | list):
+            raise mismatch(self.annotation, value)
+        if len(value) != len(self.fields):
+            raise Mismatch(f"Tuple length {len(value)} doesn't match expected length {len(self.fields)}")
+        tree = {}
+        for (name, field), item in zip(self.fields.items(), value, strict=True):
+            try:
+                tree[name] = field.lower(item, sink)
+            except Mismatch as error:
+                raise Mismatch(f'Field "{name}" of {self.annotation.__name__}: {error}') from error
+        return sink.tag("record", t=type_name(self.annotation), f=tree)
+
+    def lift(self, node: Node, buffers: list[memoryview]) -> Any:
+        recorded = node["f"]
+        given = {n: f.lift(recorded[n], buffers) for n, f in self.fields.items() if n in recorded}
+        return self.annotation(**given)
+
+
+class TypedDictConverter(Converter):
+    """A TypedDict; keys that it does not declare are left out, as on a cluster."""
+
+    def __init__(self, annotation: Any, compile_field: Compile) -> None:
+        super().__init__(annotation)
+        self._compile = compile_field
+
+    @cached_property
+    def fields(self) -> dict[str, Converter]:
+        """By key."""
+        hints = typing.get_type_hints(self.annotation)
+        return {name: self._compile(hint) for name, hint in hints.items()}
+
+    def lower(self, value: Any, sink: Sink) -> Node:
+        if not isinstance(value, dict):
+            raise mismatch(self.annotation, value)
+        missing = [name for name in self.annotation.__required_keys__ if name not in value]
+        if missing:
+            raise Mismatch(f"{self.annotation.__name__} misses {', '.join(sorted(missing))}")
+        tree = {}
+        for name in value:
+            if name not in self.fields:
+                continue
+            try:
+                tree[name] = self.fields[name].lower(value[name], sink)
+            except Mismatch as error:
+                raise Mismatch(f'Key "{name}" of {self.annotation.__name__}: {error}') from error
+        return sink.tag("record", t=type_name(self.annotation), f=tree)
+
+    def lift(self, node: Node, buffers: list[memoryview]) -> dict[str, Any]:
+        recorded = node["f"]
+        return {n: self.fields[n].lift(item, buffers) for n, item in recorded.items() if n in self.fields}
