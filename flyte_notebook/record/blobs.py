@@ -1,0 +1,220 @@
+"""Values too large for the journal: files named by the SHA-256 of their content."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import re
+import secrets
+import stat
+import sys
+import threading
+from typing import TYPE_CHECKING, TypeAlias
+
+from flyte_notebook.errors import BlobCorruptError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_NAME = re.compile(r"[0-9a-f]{64}")
+_SLICE = 64 * 2**20
+"""Bytes per write: some systems refuse more than 2 GB at once."""
+_MAPPED = 1 * 2**20
+"""Files of at least this many bytes are mapped, smaller ones are read: cheaper, and they keep no file handle."""
+
+Identity: TypeAlias = tuple[int, int, int, int]
+"""Device, inode, size and time of change: what tells that a file is still the one that was verified."""
+
+
+class BlobStore:
+    """The blobs in the folder `root`, which is made on the first `put`. All methods may be called from any thread."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._verified: dict[str, Identity] = {}
+        self._verifying: dict[str, threading.Lock] = {}
+
+    def put(self, parts: Sequence[bytes | memoryview]) -> str:
+        """Store the concatenation of `parts` and return its SHA-256 in hex. Content that is there is not written again.
+
+        Memory views have to be C-contiguous; they are not copied, and must not change meanwhile.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        views = [memoryview(part).cast("B") for part in parts]
+        sha = _sha256(views)
+        path = self.path(sha)
+        try:
+            if not self._refresh(path, sum(map(len, views))):
+                self._write(path, views)
+                self._verified[sha] = _identity(path.lstat())
+        except OSError as error:
+            raise StoreError(
+                f"The value cannot be stored in {path} ({error.strerror}). Make room (`%flyte clean` removes old "
+                "runs) or make the folder writable, or set FLYTE_NOTEBOOK_HOME to another one."
+            ) from error
+        return sha
+
+    def open(self, sha: str) -> memoryview:
+        """The content, verified, writable and private to this call: changes reach neither the file nor other readers.
+
+        Raises:
+            BlobCorruptError: it is missing, or is not what its name says.
+            StoreError: it is not this user's, or cannot be read.
+        """
+        content, identity = self._load(sha)
+        if self._verified.get(sha) != identity:
+            # One thread verifies, the others wait for it rather than read all of it too.
+            with self._verifying.setdefault(sha, threading.Lock()):
+                if self._verified.get(sha) != identity:
+                    if _sha256([content]) != sha:
+                        raise BlobCorruptError(
+                            f"{self.path(sha)} is damaged: its content does not match its name. Delete it and run the "
+                            "cell again: the value is made anew."
+                        )
+                    self._verified[sha] = identity
+            self._verifying.pop(sha, None)
+        return content
+
+    def peek(self, sha: str) -> memoryview:
+        """The content as it is, not verified, read-only, for a look at it. Raises as `open`."""
+        descriptor, size, _ = self._opened(sha)
+        try:
+            return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) if size else b"")
+        finally:
+            os.close(descriptor)
+
+    def exists(self, sha: str) -> bool:
+        """True when the file is there; its content is not looked at."""
+        return self.path(sha).is_file()
+
+    def path(self, sha: str) -> Path:
+        """Where the blob is, or would be.
+
+        Raises:
+            StoreError: `sha` is not a SHA-256 in lower case hex.
+        """
+        if not _NAME.fullmatch(sha):
+            raise StoreError(f"{sha!r} is not the name of a value in {self.root}.")
+        return self.root / sha[:2] / sha[2:]
+
+    def scan(self) -> Iterator[tuple[str, int, float]]:
+        """Name, bytes and time of last use (seconds since the epoch) of every blob."""
+        for path in self.root.glob("[0-9a-f][0-9a-f]/*"):
+            sha = path.parent.name + path.name
+            if _NAME.fullmatch(sha):
+                with contextlib.suppress(FileNotFoundError):
+                    status = path.lstat()
+                    yield sha, status.st_size, status.st_mtime
+
+    def remove(self, sha: str) -> None:
+        """Delete a blob. Whoever has it open keeps its content."""
+        self._verified.pop(sha, None)
+        self.path(sha).unlink(missing_ok=True)
+
+    def remove_leftovers(self, before: float) -> None:
+        """Delete what processes that died left half-written before this time."""
+        for path in self.root.glob("[0-9a-f][0-9a-f]/.*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+
+    def _refresh(self, path: Path, size: int) -> bool:
+        """True when the file is there and whole. Marks it as used, so that cleaning leaves it alone for a while."""
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            return False
+        # A power cut can leave a file short: then it is written again.
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size or not _own(status):
+            return False
+        verified = self._verified.get(path.parent.name + path.name) == _identity(status)
+        os.utime(path)
+        if verified:
+            self._verified[path.parent.name + path.name] = _identity(path.lstat())
+        return True
+
+    def _write(self, path: Path, views: list[memoryview]) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name[:8]}-{secrets.token_hex(8)}")
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                for view in views:
+                    written = 0
+                    while written < len(view):
+                        written += os.write(descriptor, view[written : written + _SLICE])
+            finally:
+                os.close(descriptor)
+            # Not synced: the file survives the death of the process, and after a power cut its hash tells.
+            draft.replace(path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def _load(self, sha: str) -> tuple[memoryview, Identity]:
+        descriptor, size, identity = self._opened(sha)
+        try:
+            if size >= _MAPPED and (sys.version_info >= (3, 13) or descriptor < _handles() // 2):
+                return memoryview(_mapped(descriptor, size)), identity
+            content = bytearray(size)
+            view = memoryview(content)
+            read = 0
+            while read < size and (count := os.readv(descriptor, [view[read:]])):
+                read += count
+            return view[:read], identity
+        finally:
+            os.close(descriptor)
+
+    def _opened(self, sha: str) -> tuple[int, int, Identity]:
+        path = self.path(sha)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            raise BlobCorruptError(
+                f"{path} is missing from the store. Run the cell again: the value is made anew."
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read ({error.strerror}).") from error
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or not _own(status):
+            os.close(descriptor)
+            raise StoreError(
+                f"{path} belongs to another user: it is not read. Set FLYTE_NOTEBOOK_HOME to your own store."
+            )
+        return descriptor, status.st_size, _identity(status)
+
+
+def _mapped(descriptor: int, size: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY, trackfd=False)
+    # Keeps a duplicate of the descriptor for as long as the value lives: so not when handles are getting few.
+    return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
+
+
+def _handles() -> int:
+    """How many file handles this process may have."""
+    try:
+        import resource
+    except ImportError:
+        return 512
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def _sha256(views: list[memoryview]) -> str:
+    digest = hashlib.sha256()
+    for view in views:
+        digest.update(view)
+    return digest.hexdigest()
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
+
+
+def _own(status: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or status.st_uid == os.geteuid()

@@ -1,0 +1,175 @@
+"""Removing old runs, and whatever only they needed: never anything that a recorded run uses."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import mmap
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flyte_notebook.errors import BlobCorruptError
+from flyte_notebook.record import kernels
+from flyte_notebook.record.envelope import references
+from flyte_notebook.record.model import Phase
+from flyte_notebook.record.schema import SHIFT
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from flyte_notebook.record.store import Store
+
+_GRACE = 600.0
+"""Seconds for which a blob is kept that no run refers to, while runs are in progress: their rows may be on their way."""
+_SETTLE = 2.0
+"""The same while none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What a cleaning has removed, or, tried dry, would remove."""
+
+    runs: list[str]
+    """Names, newest first."""
+    blobs: int
+    """How many values."""
+    bytes: int
+    """Size of these, of the files that the runs made, and of their rows."""
+
+
+def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> Cleaned:
+    """Remove the runs that ended more than `older_than` ago, and the values and files that no other run needs.
+
+    Runs in progress, in any process, stay, and so do the runs they are being resumed from.
+
+    Raises:
+        JournalError, OSError: something could not be removed; whatever is still on record is intact.
+    """
+    before = time.time() - older_than.total_seconds()
+    with store.journal.reading() as connection:
+        old = _ended_before(connection, store.journal.path, before)
+        size = _rows_size(connection, old)
+    if not dry_run:
+        # Only these go on being unneeded: what started meanwhile may be using the others.
+        old = store.journal.delete(old)
+    with store.journal.reading() as connection:
+        needed = _needed(connection, store, old)
+        grace = _GRACE if _in_progress(connection, store.journal.path) else _SETTLE
+        folders = [store.data / name for name in old if (store.data / name).is_dir()]
+        folders = [folder for folder in folders if not _mentioned(connection, store, folder.name, old, needed)]
+    removed = 0
+    for sha, blob_size, modified in list(store.blobs.scan()):
+        if sha not in needed and modified < time.time() - grace:
+            removed += 1
+            size += blob_size
+            if not dry_run:
+                store.blobs.remove(sha)
+    for folder in folders:
+        size += sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+        if not dry_run:
+            shutil.rmtree(folder)
+    if not dry_run:
+        store.blobs.remove_leftovers(time.time() - _GRACE)
+    return Cleaned(old, removed, size)
+
+
+def delete(connection: sqlite3.Connection, path: Path, names: Iterable[str]) -> list[str]:
+    """Remove runs, but for those in progress and those that these resume from; returns the names of the removed."""
+    removed = []
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        kept = _in_progress(connection, path)
+        for name in names:
+            row = connection.execute("SELECT key FROM runs WHERE name = ?", (name,)).fetchone()
+            if row is not None and name not in kept:
+                _delete(connection, row[0])
+                removed.append(name)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    if removed:
+        connection.execute("PRAGMA incremental_vacuum").fetchall()
+    return removed
+
+
+def _delete(connection: sqlite3.Connection, key: int) -> None:
+    keys = (key << SHIFT, (key + 1) << SHIFT)
+    connection.execute("DELETE FROM attempts WHERE action >= ? AND action < ?", keys)
+    connection.execute("DELETE FROM actions WHERE key >= ? AND key < ?", keys)
+    connection.execute("DELETE FROM logs WHERE key >= ? AND key < ?", keys)
+    for table in ("tasks", "notes", "blobs"):
+        connection.execute(f"DELETE FROM {table} WHERE run = ?", (key,))  # noqa: S608
+    connection.execute("DELETE FROM runs WHERE key = ?", (key,))
+
+
+def _in_progress(connection: sqlite3.Connection, path: Path) -> set[str]:
+    """Names of the runs that some living process is at work on, and of those it resumes from."""
+    kept: set[str] = set()
+    sql = f"SELECT name, resumed_from, kernel, pid FROM runs WHERE phase IN ('{Phase.QUEUED}', '{Phase.RUNNING}')"  # noqa: S608
+    for name, resumed_from, kernel, pid in connection.execute(sql).fetchall():
+        if kernels.alive(path.with_name("kernels"), kernel, pid):
+            kept |= {name, resumed_from} - {None}
+    return kept
+
+
+def _ended_before(connection: sqlite3.Connection, path: Path, before: float) -> list[str]:
+    kept = _in_progress(connection, path)
+    sql = "SELECT name FROM runs WHERE coalesce(ended, started) < ? ORDER BY started DESC"
+    return [name for (name,) in connection.execute(sql, (before,)).fetchall() if name not in kept]
+
+
+def _rows_size(connection: sqlite3.Connection, names: list[str]) -> int:
+    """Bytes that the values and texts of these runs take in the journal."""
+    sql = """
+        WITH old AS (SELECT key FROM runs WHERE name IN (SELECT value FROM json_each(?)))
+        SELECT (SELECT coalesce(sum(length(inputs) + length(output) + length(extra)), 0) FROM old
+                JOIN actions ON actions.key >= old.key << 32 AND actions.key < (old.key + 1) << 32)
+             + (SELECT coalesce(sum(length(text)), 0) FROM old
+                JOIN logs ON logs.key >= old.key << 32 AND logs.key < (old.key + 1) << 32)
+             + (SELECT coalesce(sum(length(text)), 0) FROM old JOIN notes ON notes.run = old.key)
+    """
+    return int(connection.execute(sql, (json.dumps(names),)).fetchone()[0])
+
+
+_OTHERS = "runs.name NOT IN (SELECT value FROM json_each(?1))"
+
+
+def _needed(connection: sqlite3.Connection, store: Store, without: list[str]) -> set[str]:
+    """Names of the blobs that other runs than these refer to."""
+    sql = f"SELECT DISTINCT sha, envelope FROM blobs JOIN runs ON runs.key = blobs.run WHERE {_OTHERS}"  # noqa: S608
+    needed = set()
+    for sha, envelope in connection.execute(sql, (json.dumps(without),)).fetchall():
+        needed.add(sha)
+        if envelope and store.blobs.exists(sha):
+            try:
+                needed.update(references(store.blobs.peek(sha)))
+            except (BlobCorruptError, ValueError):
+                # Damaged: nobody can read it, so nobody needs what it names.
+                continue
+    return needed
+
+
+def _mentioned(
+    connection: sqlite3.Connection, store: Store, name: str, without: list[str], blobs: Iterable[str]
+) -> bool:
+    """True when a value of another run speaks of the run `name`, as one that holds an `io.File` of it does."""
+    sql = f"""
+        SELECT EXISTS (SELECT 1 FROM actions JOIN runs ON runs.key = actions.key >> {SHIFT}
+                       WHERE {_OTHERS} AND (instr(actions.inputs, ?2) OR instr(actions.output, ?2)))
+            OR EXISTS (SELECT 1 FROM runs WHERE {_OTHERS} AND instr(runs.output, ?2))
+    """  # noqa: S608
+    needle = name.encode()
+    if connection.execute(sql, (json.dumps(without), needle)).fetchone()[0]:
+        return True
+    return any(store.blobs.exists(sha) and _contains(store.blobs.peek(sha), needle) for sha in blobs)
+
+
+def _contains(content: memoryview, needle: bytes) -> bool:
+    if isinstance(content.obj, mmap.mmap):
+        return content.obj.find(needle) >= 0
+    return needle in bytes(content)

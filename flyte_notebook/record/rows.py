@@ -1,0 +1,90 @@
+"""How values, errors and texts lie in the journal's columns."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from flyte_notebook.record.model import ErrorRecord
+
+if TYPE_CHECKING:
+    from flyte_notebook.record.encoded import Encoded
+
+Row: TypeAlias = list[Any]
+"""A row of a table, in the order of its columns; mutable until it is committed."""
+
+_HEAD = struct.Struct("<16sQ")
+_DIGEST_BYTES = 16
+
+
+def storable(text: str) -> str:
+    """`text` itself, or, if it holds lone surrogates, which SQLite refuses, with these escaped."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def pack(encoded: Encoded) -> bytearray:
+    """The column of a value; `rest_of` says what else there is to keep. Never empty."""
+    # A bytearray: sqlite3 takes `bytes` through its slow adapter protocol.
+    packed = bytearray(_HEAD.pack(encoded.digest, encoded.size))
+    if encoded.data is not None:
+        packed += encoded.data
+    return packed
+
+
+def rest_of(encoded: Encoded) -> list[Any] | None:
+    """What `pack` leaves out, JSON-able: the blob's name and the preview. None for most values: neither."""
+    if encoded.blob is None and encoded.preview is None:
+        return None
+    return [encoded.blob, encoded.preview]
+
+
+def unpack(packed: bytes, rest: list[Any] | None) -> Encoded | None:
+    """The value again; None if there was none."""
+    if not packed:
+        return None
+    from flyte_notebook.record.encoded import Encoded
+
+    digest, size = _HEAD.unpack_from(packed)
+    blob, preview = rest or (None, None)
+    return Encoded(None if blob else packed[_HEAD.size :], blob, digest, size, preview)
+
+
+def digest_of(packed: bytes) -> bytes:
+    """The structural digest of a packed value."""
+    return packed[:_DIGEST_BYTES]
+
+
+def with_extra(extra: str, **more: Any) -> str:
+    """An `extra` column with `more` in it, but for what is None."""
+    more = {name: value for name, value in more.items() if value is not None}
+    if not more:
+        return extra
+    # ASCII, so that lone surrogates in messages and previews survive.
+    return json.dumps({**parse(extra), **more}, separators=(",", ":"))
+
+
+def parse(extra: str) -> dict[str, Any]:
+    """What an `extra` column holds."""
+    parsed: dict[str, Any] = json.loads(extra) if extra else {}
+    return parsed
+
+
+def dump_error(error: ErrorRecord | None) -> list[Any] | None:
+    """An error as JSON-able data."""
+    if error is None:
+        return None
+    return [error.code, error.message, error.kind, error.traceback, error.line]
+
+
+def load_error(dumped: list[Any] | None) -> ErrorRecord | None:
+    """The error again."""
+    return None if dumped is None else ErrorRecord(*dumped)
+
+
+def dump_mapping(mapping: Mapping[str, Any]) -> str:
+    """A mapping as JSON; what JSON cannot say becomes its `str`."""
+    return json.dumps(dict(mapping), default=str)

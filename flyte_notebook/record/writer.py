@@ -1,0 +1,260 @@
+"""The journal's writer: a thread that commits what was appended, in batches, and ends when it has nothing to do.
+
+Appending costs the caller a deque and a flag. The thread gathers for a moment, commits, resolves the flushes that wait
+for this, and then tells `events.committed`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import sqlite3
+import threading
+import time
+import weakref
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from flyte_notebook.errors import JournalError
+from flyte_notebook.record import events
+from flyte_notebook.record.gate import gate
+from flyte_notebook.record.ledger import Ledger, NotRecordedHereError
+from flyte_notebook.record.schema import failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from flyte_notebook.record.events import Event
+
+_log = logging.getLogger(__name__)
+
+_PROMISE = 0.045
+"""Seconds from an append to its commit; 50 ms are promised."""
+_WINDOW = 0.02
+"""Seconds to gather a batch: less after a commit that was slow, as behind a thread that hogs the interpreter."""
+_IDLE = 1.0
+"""Seconds without work after which the thread ends and the file is closed."""
+_BATCH = 4096
+"""Events in one transaction."""
+_EXIT = 10.0
+"""Seconds that `close` waits for the thread."""
+
+
+class Writer:
+    """Commits events to the journal at `path`. All methods may be called from any thread.
+
+    `on_rest` is called, on the thread, when it ends because there is nothing to do.
+    """
+
+    def __init__(self, path: Path, on_rest: Callable[[], None]) -> None:
+        self.path = path
+        self._on_rest = on_rest
+        self.renew()
+        _writers.add(self)
+        gate.tenants.add(self)
+
+    def suspend(self) -> None:
+        """Let go of the file until it is needed again; see `gate`."""
+        self._ledger.rest()
+
+    def renew(self) -> None:
+        """Begin with nothing to write; see `gate`. In a child, what the parent has not committed yet is the parent's."""
+        # A connection that could not be closed before the fork is kept, unused: closing it here is forbidden.
+        self._inherited = getattr(self, "_ledger", None)
+        self._ledger = Ledger(self.path)
+        # A deque and not a queue.Queue: appending must not wait for a lock that the writer holds.
+        self._queue: deque[Event | Future[None]] = deque()
+        self._batch: list[Event | Future[None]] = []
+        self._failure: JournalError | None = None
+        self._closed = False
+        self._awake = False
+        """True while the thread is sure to look at the queue again without being woken."""
+        self._urgent = False
+        self._bell = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._state = threading.Lock()
+        self._writing = threading.RLock()
+
+    @property
+    def usable(self) -> bool:
+        """False once a commit has failed or the writer is closed: it writes no more."""
+        return self._failure is None and not self._closed
+
+    @property
+    def busy(self) -> bool:
+        """True while the thread runs: at least until a second after the last append."""
+        return self._thread is not None and not self._closed
+
+    def append(self, event: Event) -> None:
+        """Have `event` committed, within 50 ms and after all that was appended before.
+
+        Raises:
+            JournalError: the journal has failed or is closed.
+        """
+        if self._failure is not None or self._closed:
+            raise self._refusal()
+        self._queue.append(event)
+        if not self._awake:
+            self._wake()
+
+    def flush(self) -> Future[None]:
+        """A future that is done when everything appended so far is committed; it fails with JournalError."""
+        future: Future[None] = Future()
+        if self._failure is not None:
+            future.set_exception(self._refusal())
+        elif not self._awake and not self._queue:
+            # The writer rests: whatever was appended is committed.
+            future.set_result(None)
+        else:
+            self._queue.append(future)
+            self._urgent = True
+            self._wake()
+        return future
+
+    def pending(self) -> list[Event | Future[None]]:
+        """What has been appended and may not be committed yet, oldest first."""
+        # In this order: what moves from the queue to the batch meanwhile is seen twice, never missed.
+        queued = self._queue.copy()
+        return [*self._batch, *queued]
+
+    def close(self) -> None:
+        """Commit what is left and end the thread. Appending is an error from here on."""
+        self._closed = True
+        self._bell.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_EXIT)
+        # On this thread: at the interpreter's exit no other can be started.
+        while self._queue:
+            self._drain()
+        with self._writing, gate:
+            self._ledger.rest()
+
+    # --- the thread -------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        with self._state:
+            self._awake = True
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="flyte-notebook-journal", daemon=True)
+                self._thread.start()
+            else:
+                self._bell.set()
+
+    def _run(self) -> None:
+        took = 0.0
+        while not self._closed:
+            if not self._urgent:
+                self._bell.wait(min(_WINDOW, max(_PROMISE - took, 0.001)))
+            self._bell.clear()
+            self._urgent = False
+            began = time.perf_counter()
+            self._drain()
+            took = time.perf_counter() - began
+            if not self._queue and not self._rest():
+                return
+
+    def _rest(self) -> bool:
+        """Wait for work. False when none came: the thread is no longer this writer's and has to end."""
+        self._awake = False
+        # After the flag: an append that did not see it is seen here.
+        if not self._queue and not self._bell.wait(_IDLE):
+            with self._state:
+                ends = not self._queue and not self._awake
+                if ends:
+                    self._thread = None
+            if ends:
+                with self._writing, gate:
+                    self._ledger.rest()
+                    self._on_rest()
+                return False
+        self._awake = True
+        self._bell.clear()
+        return True
+
+    def _drain(self) -> None:
+        """Commit one batch, and let those know who wait for it."""
+        with self._writing:
+            taken: list[Event] = []
+            waiting: list[Future[None]] = []
+            self._gather()
+            if self._failure is None:
+                try:
+                    with gate:
+                        self._take(taken, waiting)
+                        self._ledger.commit()
+                except (JournalError, sqlite3.Error, OSError) as error:
+                    self._failure = error if isinstance(error, JournalError) else failure(self.path, error)
+                except Exception as error:  # noqa: BLE001  whatever it is, those who wait have to hear of it
+                    _log.exception("the journal %s stops", self.path)
+                    self._failure = JournalError(f"The journal {self.path} stopped ({type(error).__name__}: {error}).")
+            if self._failure is not None:
+                self._refuse()
+                return
+            self._batch = []
+            for future in waiting:
+                # False when whoever waited has given up.
+                if future.set_running_or_notify_cancel():
+                    future.set_result(None)
+            self._publish(taken)
+            self._checkpoint()
+
+    def _gather(self) -> None:
+        queue, batch = self._queue, self._batch
+        while queue and len(batch) < _BATCH:
+            # Into the batch before it leaves the queue, for `pending`.
+            batch.append(queue[0])
+            queue.popleft()
+
+    def _take(self, taken: list[Event], waiting: list[Future[None]]) -> None:
+        take = self._ledger.take
+        for item in self._batch:
+            if isinstance(item, Future):
+                waiting.append(item)
+                continue
+            try:
+                take(item)
+            except NotRecordedHereError as error:
+                _log.error("%s dropped: this process does not record %s", type(item).__name__, error)
+            else:
+                taken.append(item)
+
+    def _refuse(self) -> None:
+        """Fail everybody who waits."""
+        batch, self._batch = self._batch, []
+        for item in batch:
+            if isinstance(item, Future) and item.set_running_or_notify_cancel():
+                item.set_exception(self._refusal())
+
+    def _checkpoint(self) -> None:
+        try:
+            with gate:
+                self._ledger.checkpoint()
+        except sqlite3.Error as error:
+            # Nothing is lost: the log goes on growing, and the next batch tries again.
+            _log.warning("the write-ahead log of %s cannot be folded in: %s", self.path, error)
+
+    def _publish(self, taken: list[Event]) -> None:
+        publish = events.committed.publish
+        for event in taken:
+            try:
+                publish(event)
+            except Exception:  # noqa: BLE001  a view that fails must not stop the journal
+                _log.exception("a view failed on %s", type(event).__name__)
+
+    def _refusal(self) -> JournalError:
+        # A new one each time: raising the same one again would grow its traceback.
+        refusal = JournalError(str(self._failure or f"The journal {self.path} is closed."))
+        refusal.__cause__ = self._failure
+        return refusal
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for writer in list(_writers):
+        writer.close()
