@@ -75,7 +75,8 @@ def run_sync(fn: AsyncFn[T], *args: Any) -> T:
         return _send(frame.loop, fn, *args).result()
     if here is not None:
         return _nested(here, fn, *args)
-    with asyncio.Runner() as runner:
+    # With a factory the runner leaves the thread's current loop alone: nest_asyncio.apply() may have set one.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         return runner.run(fn(*args))
 
 
