@@ -200,6 +200,10 @@ class Notebook:
         """What a cell shows below its source."""
         return self.cell(index).locator(".jp-Cell-outputWrapper")
 
+    def tree(self, index: int) -> RunTree:
+        """The tree that a cell shows: live while it runs, the saved one after."""
+        return RunTree(self.output(index).locator(".flyte-notebook"))
+
     def execution_count(self, index: int) -> int | None:
         return self.page.evaluate(
             "index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.executionCount", index
@@ -224,3 +228,32 @@ class Notebook:
         path.parent.mkdir(parents=True, exist_ok=True)
         (of or self.page).screenshot(path=path)
         return path
+
+
+@dataclass(frozen=True)
+class RunTree:
+    """A run as a cell shows it."""
+
+    view: Locator
+
+    @property
+    def rows(self) -> Locator:
+        return self.view.get_by_role("treeitem")
+
+    @property
+    def header(self) -> Locator:
+        return self.view.locator(".fn-header")
+
+    @property
+    def cancel(self) -> Locator:
+        return self.header.get_by_role("button", name="Cancel")
+
+    def row(self, name: str) -> Locator:
+        """Rows of the actions with this short name."""
+        label = self.view.page.locator(".fn-label", has_text=re.compile(f"^{re.escape(name)}$"))
+        return self.rows.filter(has=label)
+
+    def details(self, name: str) -> Locator:
+        """Click a row; the pane that opens."""
+        self.row(name).first.click()
+        return self.view.get_by_role("region", name=f"Details of {name}")
