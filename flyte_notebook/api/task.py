@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from flyte_notebook.api.behavior import VersionParameters, cache_of
 from flyte_notebook.engine import bridge
-from flyte_notebook.engine.context import current_frame
+from flyte_notebook.engine.context import current_action, current_frame
 from flyte_notebook.engine.interface import Interface
 from flyte_notebook.engine.submit import submit
 from flyte_notebook.record.fingerprint import fingerprint
@@ -172,7 +172,8 @@ class Task(Generic[P, R]):
         return _restored, (self.name, fingerprint(self.func), self.func, self.options)
 
     def _remark_blocking(self) -> None:
-        if self.name not in _warned and bridge.on_the_loop():
+        # At the top of a cell there is nothing to change: a cell is not what goes to a cluster.
+        if self.name not in _warned and bridge.on_the_loop() and current_action() is not None:
             _warned.add(self.name)
             warnings.warn(
                 f"{self.name} is a sync task called from async code. It works here; on a Flyte cluster "
