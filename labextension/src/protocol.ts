@@ -1,0 +1,118 @@
+// What the kernel, a saved notebook and the browser say to each other about a run: types and names only.
+
+export const RUN_MIME = "application/vnd.flyte-notebook.run.v1+json";
+
+export const PHASES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"] as const;
+
+export type Phase = (typeof PHASES)[number];
+
+export type Counts = Record<Phase, number>;
+
+export type RowKind = "task" | "trace" | "group";
+
+/** One line of the tree; the short names keep 20 patches a second small. */
+export interface Row {
+  /** Index in the run, from 0, in order of first sight; the key. */
+  i: number;
+  /** Parent's index; always smaller than `i`. Absent for roots. */
+  p?: number;
+  /** Action id; absent for groups. */
+  id?: string;
+  k: RowKind;
+  /** Short name. */
+  n: string;
+  /** Task name. */
+  t?: string;
+  /** Absent for groups, whose phase follows from their items. */
+  s?: Phase;
+  /** Start and end, in milliseconds since the run's start. */
+  b?: number;
+  e?: number;
+  /** Attempts; absent means one or none. */
+  a?: number;
+  /** Cached; recovered. */
+  c?: boolean;
+  r?: boolean;
+  /** Preview of the result. */
+  v?: string;
+  /** The error in one line, and the line of the cell where it was raised. */
+  x?: string;
+  l?: number;
+  /** A remark, such as "still running in a thread". */
+  h?: string;
+  /** Direct members by phase, where a saved notebook leaves some of them out. */
+  g?: Counts;
+}
+
+export interface Header {
+  name: string;
+  phase: Phase;
+  /** Milliseconds since the run's start when this was sent. */
+  elapsed: number;
+  ended: boolean;
+  error: string | null;
+  live: boolean;
+  /** How many actions the run has, whether or not their rows are here. */
+  total: number;
+  /** Actions by phase, where not all of their rows are here. */
+  counts?: Counts;
+}
+
+export interface Value {
+  name?: string;
+  type: string;
+  text: string;
+  /** A table written by the kernel's own escaping writer; shown only through `table.ts`. */
+  html?: string;
+}
+
+export interface Failure {
+  code: string;
+  message: string;
+  traceback: string;
+  line?: number;
+}
+
+export interface LogChunk {
+  stream: string;
+  text: string;
+}
+
+export interface AttemptInfo {
+  number: number;
+  phase: Phase;
+  /** Milliseconds; absent while it runs. */
+  ms?: number;
+  error?: string;
+}
+
+export interface Detail {
+  inputs: Value[];
+  output: Value | null;
+  error: Failure | null;
+  log: LogChunk[];
+  source: string | null;
+  declarations: Record<string, unknown>;
+  attempts: AttemptInfo[];
+  task: string;
+  id: string;
+  /** A whole HTML document of the user's; shown only inside a sandboxed frame. */
+  report: string | null;
+}
+
+/** What a notebook keeps of a finished run. */
+export interface SavedRun {
+  run: Header;
+  rows: Row[];
+  details: Map<number, Detail>;
+  /** How many rows were left out. */
+  truncated: number;
+}
+
+export type FromKernel =
+  | { type: "snapshot"; seq: number; run: Header; rows: Row[] }
+  | { type: "patch"; seq: number; run: Header; rows: Row[] }
+  | { type: "detail"; i: number; detail: Detail }
+  | { type: "closed" };
+
+export type ToKernel = { type: "hello" } | { type: "detail"; i: number } | { type: "cancel"; i?: number };

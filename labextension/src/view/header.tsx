@@ -1,0 +1,77 @@
+// The line above the tree: which run, where it stands, how long it takes, and Cancel.
+
+import { elapsed, number, phaseName } from "../format";
+import type { Link } from "../link";
+import type { Phase } from "../protocol";
+import { isTerminal, type RunStore, sum } from "../store";
+import { PhaseIcon } from "./icons";
+import { Progress } from "./progress";
+
+const ORDER: readonly Phase[] = ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "RUNNING", "QUEUED"];
+
+export function RunHeader({ store, link }: { store: RunStore; link: Link | null }) {
+  const { header, counts } = store;
+  const lost = !header.live && !header.ended && link !== null;
+  const total = Math.max(header.total, sum(counts));
+  return (
+    <div class="fn-header">
+      <div class="fn-headline">
+        <PhaseIcon phase={header.phase} decorative />
+        <span class="fn-run" title={header.name}>
+          {header.name}
+        </span>
+        <span class={`fn-word fn-phase-${header.phase}`}>
+          {lost ? "Kernel gone" : phaseName(header.phase)}
+        </span>
+        <span class="fn-counts">
+          {ORDER.filter(phase => counts[phase] > 0).map(phase => (
+            <Count key={phase} phase={phase} count={counts[phase]} />
+          ))}
+        </span>
+        <span class="fn-elapsed" title="Time since the run started">
+          {elapsed(store.now())}
+        </span>
+        {link !== null && header.live && !isTerminal(header.phase) && <Cancel store={store} link={link} />}
+      </div>
+      {store.ticking && <Progress counts={counts} total={total} />}
+      <RunError store={store} />
+    </div>
+  );
+}
+
+function Count({ phase, count }: { phase: Phase; count: number }) {
+  const label = `${number(count)} ${phaseName(phase).toLowerCase()}`;
+  return (
+    <span class="fn-count" title={label}>
+      <PhaseIcon phase={phase} />
+      {number(count)}
+    </span>
+  );
+}
+
+function Cancel({ store, link }: { store: RunStore; link: Link }) {
+  return (
+    <button
+      type="button"
+      class="fn-button fn-cancel"
+      disabled={store.cancelling}
+      title="Stop this run: what is unfinished is cancelled, what has finished stays on record"
+      onClick={() => link.cancel()}
+    >
+      {store.cancelling ? "Cancelling…" : "Cancel"}
+    </button>
+  );
+}
+
+/** The run's error, unless a root action already shows it: a cell may fail outside its tasks. */
+function RunError({ store }: { store: RunStore }) {
+  const { error, ended } = store.header;
+  if (error === null || !ended || store.roots.some(root => isSame(error, root.row.x))) return null;
+  return <div class="fn-run-error">{error}</div>;
+}
+
+/** Whether a row's error is the run's: the class may differ, as a run reports what its cell was given. */
+function isSame(error: string, shown: string | undefined): boolean {
+  const message = (text: string) => text.replace(/^[\w.]+: /, "").replace(/…$/, "");
+  return shown !== undefined && message(error).startsWith(message(shown));
+}

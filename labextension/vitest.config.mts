@@ -1,0 +1,6 @@
+// How the tests run: in a simulated document.
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: { environment: "happy-dom", include: ["tests/**/*.test.{ts,tsx}"] },
+});
