@@ -50,8 +50,10 @@ def combined(tag: str, *parts: bytes) -> bytes:
 class Hasher:
     """Digests the parts of one value; shared parts once, and circles without end."""
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, code: Callable[[Any], bytes] | None = None) -> None:
+        """`code` says what to take for functions, classes, tasks and modules inside; by default their fingerprints."""
         self._limit = limit
+        self.code = code
         self._spent = 0
         self._done: dict[int, tuple[Any, bytes]] = {}
         """By id; the value is kept so that its id stays its own."""
@@ -141,7 +143,12 @@ class Hasher:
 
     def _maker(self, part: Any) -> bytes:
         # A class that is only told how to build the value counts by name: instances do not change with its methods.
-        return combined("class", type_name(part).encode()) if isinstance(part, type) else self.of(part)
+        if not isinstance(part, type):
+            return self.of(part)
+        if self.code is not None:
+            # Unless somebody asks what the value depends on: then they do.
+            self.code(part)
+        return combined("class", type_name(part).encode())
 
 
 def _code(value: Any) -> Callable[[Hasher, Any], bytes] | None:
@@ -154,9 +161,13 @@ def _code(value: Any) -> Callable[[Hasher, Any], bytes] | None:
         return lambda hasher, module: combined("module", module.__name__.encode())
     if isinstance(value, functools.partial):
         return _partial
-    if isinstance(value, types.FunctionType | types.CodeType | type) or is_task(value):
+    if isinstance(value, types.FunctionType | type) or is_task(value) or (callable(value) and _wraps(value)):
         return _fingerprint
     return None
+
+
+def _wraps(value: Any) -> bool:
+    return isinstance(getattr(value, "__wrapped__", None), types.FunctionType)
 
 
 def is_task(value: Any) -> bool:
@@ -166,6 +177,8 @@ def is_task(value: Any) -> bool:
 
 
 def _fingerprint(hasher: Hasher, value: Any) -> bytes:
+    if hasher.code is not None:
+        return combined("code", hasher.code(value))
     from flyte_notebook.record.fingerprint import fingerprint
 
     return combined("code", fingerprint(value).encode())

@@ -1,24 +1,39 @@
-"""The identity of a function: of its code and of all that it refers to."""
+"""The identity of a function: of its code, its defaults, what it captured, and of all that these refer to.
+
+Equal in every kernel that ran the same cells. Comments, formatting, docstrings and the options of a task's decorator do
+not count; editing a helper, a default, a captured value or a class does. Modules of installed packages count by name.
+A value that the code itself changes (a counter, a list it appends to) is state, and counts by name and type.
+"""
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
-from hashlib import blake2b
 from typing import Any
+
+from flyte_notebook.record.dependencies import Survey
+from flyte_notebook.record.digest import combined
 
 
 def fingerprint(fn: Any) -> str:
-    """32 hex digits."""
-    return blake2b("\0".join(fingerprint_parts(fn).values()).encode(), digest_size=16).hexdigest()
+    """32 hex digits for a function, task, method, partial, class or callable object. Never raises for odd code.
+
+    Warns once about each captured value of over 1 MB, which counts by name, type and shape only.
+    """
+    return fingerprint_of(fingerprint_parts(fn))
+
+
+def fingerprint_of(parts: dict[str, str]) -> str:
+    """The fingerprint that these parts make."""
+    return combined("fingerprint", *(f"{label}\0{found}".encode() for label, found in sorted(parts.items()))).hex()
 
 
 def fingerprint_parts(fn: Any) -> dict[str, str]:
-    """What the fingerprint is made of, by name."""
-    try:
-        text = ast.dump(ast.parse(textwrap.dedent(inspect.getsource(fn))))
-    except (OSError, TypeError, SyntaxError):
-        code = getattr(fn, "__code__", None)
-        text = repr((code.co_code, code.co_names)) if code is not None else repr(type(fn))
-    return {"own code": blake2b(text.encode(), digest_size=16).hexdigest()}
+    """What the fingerprint is made of: `own code`, `helper clean()`, `captured THRESHOLD`, … each with its digest."""
+    return Survey().of(fn)
+
+
+def explain(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    """What differs between the parts of two fingerprints, in words: `helper clean() changed`, `captured X added`."""
+    changes = [
+        f"{label} {'changed' if label in new else 'removed'}" for label in old if old[label] != new.get(label)
+    ]
+    return changes + [f"{label} added" for label in new if label not in old]

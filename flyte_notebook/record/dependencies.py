@@ -1,0 +1,345 @@
+"""All that a function depends on: the functions, tasks, classes and values that its code reaches."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import functools
+import importlib.util
+import random
+import sys
+import types
+import typing
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flyte_notebook.record.digest import Hasher, TooLargeError, combined, is_task, type_name
+from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
+from flyte_notebook.record.syntax import uses_of
+
+LIMIT = 1024 * 1024
+"""Bytes of a captured value that are read; a larger one counts by name, type and shape."""
+_GENERATED = frozenset(
+    "__module__ __dict__ __weakref__ __doc__ __qualname__ __firstlineno__ __static_attributes__ __dataclass_fields__"
+    " __dataclass_params__ __match_args__ __hash__ __abstractmethods__ _abc_impl __parameters__ __orig_bases__"
+    " __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __slots__ __signature__ __class_vars__"
+    " __private_attributes__ __class_getitem__".split()
+)
+_MISSING = object()
+
+_warned: set[str] = set()
+
+
+@dataclass(slots=True)
+class _Captured:
+    """A value to digest, once it is known which values are state."""
+
+    label: str
+    value: Any
+    place: tuple[int, str]
+    """The namespace (by id) and the name that hold it."""
+    name: str
+
+
+class Survey:
+    """Walks from a function to everything it reaches; `parts` then says what was found, by name."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, str] = {}
+        self._codes: deque[tuple[str, types.FunctionType]] = deque()
+        self._values: deque[_Captured] = deque()
+        self._seen: set[object] = set()
+        self._kept: list[Any] = []
+        self._changed: set[tuple[int, str]] = set()
+        self._owners: dict[int, str] = {}
+
+    def of(self, root: Any) -> dict[str, str]:
+        """The parts of `root`: what each is, and a digest (hex) of it."""
+        self._add("own code", "", root)
+        while self._codes or self._values:
+            # Functions first: they tell which values are state.
+            if self._codes:
+                self._function(*self._codes.popleft())
+            else:
+                self._value(self._values.popleft())
+        return self.parts
+
+    # --- what can be reached --------------------------------------------------------------------------------------
+
+    def _add(self, label: str, name: str, thing: Any) -> str:
+        """Note one thing that was reached; the result says which thing it is, for whoever refers to it."""
+        if isinstance(thing, types.MethodType):
+            self._capture(f"captured {name or 'self'}", thing.__self__, (id(thing), "self"), name)
+            return self._add(label, name, thing.__func__)
+        if isinstance(thing, functools.partial):
+            self._capture(f"arguments of {name or 'partial'}", [thing.args, thing.keywords], (id(thing), ""), name)
+            return self._add(label, name, thing.func)
+        if isinstance(thing, staticmethod | classmethod):
+            return self._add(label, name, thing.__func__)
+        if is_task(thing):
+            task = getattr(thing, "name", thing.short_name)
+            return self._add(label or f"task {task}", name, thing.func)
+        if isinstance(thing, types.FunctionType):
+            return self._add_function(label or f"helper {thing.__name__}()", thing)
+        if isinstance(thing, type):
+            return self._add_class(label or f"class {thing.__qualname__}", thing)
+        if isinstance(thing, types.ModuleType):
+            return self._add_module(thing)
+        if isinstance(thing, types.BuiltinFunctionType | types.MethodWrapperType | types.WrapperDescriptorType):
+            return self._note(label, f"builtin {thing.__qualname__}")
+        if callable(thing) and hasattr(thing, "__wrapped__"):
+            return self._add(label, name, thing.__wrapped__)
+        if isinstance(thing, types.GenericAlias | types.UnionType) or type(thing).__module__ == "typing":
+            return " ".join([repr(thing), *(self._add("", "", part) for part in typing.get_args(thing))])
+        if label == "own code":
+            # An instance with `__call__`.
+            self._capture("captured self", thing, (id(thing), "self"), name)
+            return self._add_class(label, type(thing))
+        return ""
+
+    def _note(self, label: str, identity: str) -> str:
+        if label == "own code":
+            self.parts[label] = combined(identity).hex()
+        return identity
+
+    def _add_function(self, label: str, function: types.FunctionType) -> str:
+        code = function.__code__
+        if not is_users_file(code.co_filename):
+            # An installed decorator's wrapper counts by name; the function that it wraps is the user's.
+            name = f"{code.co_filename.rpartition('/')[2]} {code.co_qualname}"
+            inner = [self._add("", "", cell) for cell in _contents(function) if callable(cell)]
+            return self._note(label, " ".join([name, *inner]))
+        identity = f"{function.__module__}.{function.__qualname__} {combined(uses_of(code).text).hex()}"
+        if self._first(function):
+            self._codes.append((label, function))
+        return identity
+
+    def _first(self, thing: Any) -> bool:
+        if id(thing) in self._seen:
+            return False
+        self._seen.add(id(thing))
+        self._kept.append(thing)
+        return True
+
+    def _add_class(self, label: str, cls: type) -> str:
+        identity = type_name(cls)
+        if not is_users(cls.__module__):
+            return self._note(label, identity)
+        if self._first(cls):
+            links = [f"base {self._add('', base.__name__, base)}" for base in cls.__bases__]
+            links += [f"{name}: {hint}" for name, hint in _hints(cls).items()]
+            links += [f"{name} {self._add('', name, value)}" for name, value in _code_of(cls)]
+            for name, value in _data_of(cls):
+                self._capture(f"captured {cls.__name__}.{name}", value, (id(cls), name), name)
+            self.parts[self._own(label, cls)] = combined(identity, *(link.encode() for link in sorted(links))).hex()
+        return identity
+
+    def _add_module(self, module: types.ModuleType) -> str:
+        name = f"module {module.__name__}"
+        if is_users_module(module) and module.__name__ != "__main__" and self._first(module):
+            self.parts[name] = _source_digest(getattr(module, "__file__", None))
+        return name
+
+    def _own(self, label: str, thing: Any) -> str:
+        """`label`, made unique where two things share a name."""
+        owner = self._owners.setdefault(id(thing), label)
+        while owner in self.parts:
+            owner += "'"
+        return owner
+
+    # --- what is found there --------------------------------------------------------------------------------------
+
+    def _function(self, label: str, function: types.FunctionType) -> None:
+        uses = uses_of(function.__code__)
+        cells = _cells(function)
+        links = []
+        for chain in sorted(uses.chains):
+            place, value = self._lookup(chain[0], function, cells)
+            if value is not _MISSING and place is not None:
+                links.append(f"{'.'.join(chain)} {self._link(chain, value, place)}")
+        for name in uses.changed:
+            place, _ = self._lookup(name, function, cells)
+            if place is not None:
+                self._changed.add(place)
+        links += [f"import {name} {self._imported(module, name)}" for module, name in _in_order(uses.imports)]
+        owner = "" if label == "own code" else f" of {function.__name__}()"
+        for name, value in _defaults(function):
+            self._capture(f"default {name}{owner}", value, (id(function), name), name)
+        self.parts[self._own(label, function)] = combined(uses.text, *(link.encode() for link in links)).hex()
+
+    def _lookup(
+        self, name: str, function: types.FunctionType, cells: Mapping[str, Any]
+    ) -> tuple[tuple[int, str] | None, Any]:
+        """Where a name of a function is held, and its value; `(None, …)` for locals and builtins."""
+        if name in cells:
+            cell = cells[name]
+            try:
+                return (id(cell), ""), cell.cell_contents
+            except ValueError:
+                return None, _MISSING
+        if name in function.__globals__:
+            return (id(function.__globals__), name), function.__globals__[name]
+        return None, getattr(builtins, name, _MISSING)
+
+    def _link(self, chain: tuple[str, ...], value: Any, place: tuple[int, str]) -> str:
+        name = chain[0]
+        for attribute in chain[1:]:
+            if not isinstance(value, types.ModuleType):
+                break
+            if not is_users_module(value):
+                return f"{value.__name__}.{attribute}"
+            place = (id(value), attribute)
+            name = attribute
+            value = getattr(value, attribute, _MISSING)
+            if value is _MISSING:
+                return f"{'.'.join(chain)} missing"
+        if identity := self._add("", name, value):
+            return identity
+        self._capture(f"captured {name}", value, place, name)
+        return ""
+
+    def _imported(self, module_name: str, name: str | None) -> str:
+        module = sys.modules.get(module_name)
+        if module is None:
+            spec = _spec(module_name)
+            if spec is None or not is_users_file(spec):
+                return module_name
+            self.parts[f"module {module_name}"] = _source_digest(spec)
+            return module_name
+        if name is None or not hasattr(module, name):
+            return self._add_module(module)
+        return self._link((module_name, name), module, (0, module_name))
+
+    def _capture(self, label: str, value: Any, place: tuple[int, str], name: str) -> None:
+        self._values.append(_Captured(label, value, place, name))
+
+    def _value(self, captured: _Captured) -> None:
+        key = (id(captured.value), captured.place)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        value, label = captured.value, captured.label
+        if captured.place in self._changed or _is_random(value):
+            self.parts[self._own(label.replace("captured", "state"), captured)] = type_name(type(value))
+            return
+        if _is_engine(type(value)):
+            return
+        try:
+            found = Hasher(LIMIT, self._reached).of(value).hex()
+        except TooLargeError:
+            found = _outline(value)
+            _warn_once(captured.name, value)
+        self._kept.append(captured)
+        self.parts[self._own(label, captured)] = found
+
+    def _reached(self, thing: Any) -> bytes:
+        """For code inside a captured value: it counts too."""
+        return self._add("", getattr(thing, "__name__", ""), thing).encode()
+
+
+def _in_order(imports: set[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
+    return sorted(imports, key=lambda pair: (pair[0], pair[1] or ""))
+
+
+def _cells(function: types.FunctionType) -> dict[str, Any]:
+    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+
+
+def _contents(function: types.FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue
+
+
+def _defaults(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    positional = function.__defaults__ or ()
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    yield from zip(names[len(names) - len(positional) :], positional, strict=True)
+    yield from (function.__kwdefaults__ or {}).items()
+
+
+def _hints(cls: type) -> dict[str, str]:
+    hints = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})
+    return {name: hint if isinstance(hint, str) else getattr(hint, "__qualname__", str(hint)) for name, hint in hints.items()}
+
+
+def _members(cls: type) -> Iterator[tuple[str, Any]]:
+    generated = {"__pydantic", "__dataclass"}
+    for name, value in cls.__dict__.items():
+        if name not in _GENERATED and not any(name.startswith(prefix) for prefix in generated):
+            yield name, value
+
+
+def _code_of(cls: type) -> Iterator[tuple[str, Any]]:
+    """Methods and nested classes that are written in the class; those made by a decorator follow from its fields."""
+    for name, value in _members(cls):
+        if isinstance(value, property):
+            for accessor in (value.fget, value.fset, value.fdel):
+                if isinstance(accessor, types.FunctionType):
+                    yield name, accessor
+            continue
+        function = value.func if isinstance(value, functools.cached_property) else value
+        function = getattr(function, "__func__", function)
+        if isinstance(function, type):
+            yield name, function
+        elif isinstance(function, types.FunctionType) and not function.__code__.co_filename.startswith("<string>"):
+            yield name, function
+
+
+def _data_of(cls: type) -> Iterator[tuple[str, Any]]:
+    if hasattr(cls, "__members__"):
+        yield from ((name, member.value) for name, member in cls.__members__.items())
+        return
+    for name, value in _members(cls):
+        code = isinstance(value, types.FunctionType | property | staticmethod | classmethod | functools.cached_property | type)
+        if not code and not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
+            yield name, value
+
+
+def _spec(module_name: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(module_name)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return spec.origin if spec is not None else None
+
+
+def _source_digest(filename: str | None) -> str:
+    """Of a whole module, without what does not matter in it; by name where it has no readable source."""
+    try:
+        tree = ast.parse(Path(filename or "").read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return combined("unreadable", str(filename).encode()).hex()
+    return combined(ast.dump(tree)).hex()
+
+
+def _is_engine(cls: type) -> bool:
+    """Environments and other objects of this package's machinery: declarations, which do not change what code does."""
+    return cls.__module__.startswith(("flyte_notebook.api", "flyte_notebook.engine", "flyte_notebook.notebook"))
+
+
+def _is_random(value: Any) -> bool:
+    """A generator of random numbers changes with every use."""
+    return isinstance(value, random.Random) or type(value).__module__.startswith("numpy.random")
+
+
+def _outline(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    size = len(value) if shape is None and hasattr(value, "__len__") else shape
+    return combined(type_name(type(value)), repr(size).encode()).hex()
+
+
+def _warn_once(name: str, value: Any) -> None:
+    if name not in _warned:
+        _warned.add(name)
+        warnings.warn(
+            f"{name} ({type(value).__name__}) is larger than {LIMIT // 1024**2} MB: a change of it inside the same type "
+            "and shape is not noticed by cache and resume. Pass it as an argument instead.",
+            stacklevel=2,
+        )

@@ -1,0 +1,314 @@
+"""What the code of a function is and which names it uses, read from its source, or its bytecode where there is none."""
+
+from __future__ import annotations
+
+import ast
+import dis
+import inspect
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from types import CodeType
+from weakref import WeakKeyDictionary
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+_CHANGERS = frozenset(
+    "add append appendleft clear difference_update discard extend extendleft insert intersection_update move_to_end"
+    " pop popitem popleft put put_nowait release remove reverse rotate send set setdefault sort"
+    " symmetric_difference_update subtract update write writelines".split()
+)
+"""Methods that change what they are called on. A value that code changes is its state, not its configuration."""
+
+
+@dataclass(slots=True)
+class Uses:
+    """The names from outside that some code uses."""
+
+    text: str
+    """The code in a normal form, without what does not matter: position, comments, docstrings, own decorators."""
+    chains: set[tuple[str, ...]] = field(default_factory=set)
+    """Names read, each with the attributes taken from it: `("helpers", "clean")`."""
+    changed: set[str] = field(default_factory=set)
+    """Names bound anew, or whose values are changed in place."""
+    imports: set[tuple[str, str | None]] = field(default_factory=set)
+    """Modules imported inside, with the name taken from each, or None."""
+
+
+_known: WeakKeyDictionary[CodeType, Uses] = WeakKeyDictionary()
+
+
+def uses_of(code: CodeType) -> Uses:
+    """The normal form of some code, and the names it uses; remembered as long as the code lives."""
+    uses = _known.get(code)
+    if uses is None:
+        node = _node_of(code)
+        uses = _known[code] = _from_bytecode(code) if node is None else _from_tree(node, code)
+    return uses
+
+
+def _from_tree(node: Function, code: CodeType) -> Uses:
+    uses = Uses(ast.dump(_normal(node)))
+    _Reader(uses, outside_names(code)).visit(node)
+    return uses
+
+
+def outside_names(code: CodeType) -> set[str]:
+    """Names that code, with the functions and classes nested in it, takes from its globals or from around it."""
+    names = set(code.co_freevars)
+    for each in _nested(code):
+        for instruction in dis.get_instructions(each):
+            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"):
+                names.add(instruction.argval)
+    return names
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
+
+
+class _Stripper(ast.NodeTransformer):
+    """Takes docstrings out."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self._without_docstring(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self._without_docstring(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._without_docstring(node)
+
+    def _without_docstring(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
+        self.generic_visit(node)
+        first = node.body[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:] or [ast.Pass()]
+        return node
+
+
+def _normal(node: Function) -> Function:
+    """`node` without docstrings, its own decorators and the expressions of its defaults (whose values count)."""
+    copy: Function = ast.parse(ast.unparse(node), mode="eval").body if isinstance(node, ast.Lambda) else _copied(node)  # type: ignore[assignment]
+    copy.args.defaults = [ast.Constant(...) for _ in copy.args.defaults]
+    copy.args.kw_defaults = [None if default is None else ast.Constant(...) for default in copy.args.kw_defaults]
+    _Stripper().visit(copy)
+    return copy
+
+
+def _copied(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:
+    copy = ast.parse(ast.unparse(node)).body[0]
+    assert isinstance(copy, ast.FunctionDef | ast.AsyncFunctionDef)
+    copy.decorator_list = []
+    return copy
+
+
+class _Reader(ast.NodeVisitor):
+    """Notes which outside names a function reads and changes."""
+
+    def __init__(self, uses: Uses, outside: set[str]) -> None:
+        self._uses = uses
+        self._outside = outside
+        self._depth = 0
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self._function(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._function(node)
+
+    def _function(self, node: Function) -> None:
+        self._depth += 1
+        if self._depth > 1:
+            self.generic_visit(node)
+        else:
+            # Its decorators and defaults were evaluated around it, once: their values count, not their names.
+            annotations = [a.annotation for a in _arguments(node.args) if a.annotation is not None]
+            returns = getattr(node, "returns", None)
+            body = node.body if isinstance(node.body, list) else [node.body]
+            for part in (*annotations, *([returns] if returns is not None else []), *body):
+                self.visit(part)
+        self._depth -= 1
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self._uses.chains.add((node.id,))
+        elif node.id in self._outside:
+            self._uses.changed.add(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        chain = _chain(node)
+        if chain is None:
+            self.generic_visit(node)
+        elif isinstance(node.ctx, ast.Load):
+            self._uses.chains.add(chain)
+        else:
+            self._changed(node.value)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self._changed(node.value)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        function = node.func
+        if isinstance(function, ast.Attribute) and function.attr in _CHANGERS:
+            self._changed(function.value)
+        elif isinstance(function, ast.Name) and function.id in ("next", "setattr", "delattr") and node.args:
+            self._changed(node.args[0])
+        self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self._uses.imports.update((alias.name, None) for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        if node.module is not None and not node.level:
+            self._uses.imports.update((node.module, alias.name) for alias in node.names)
+
+    def _changed(self, target: ast.expr) -> None:
+        while isinstance(target, ast.Attribute | ast.Subscript):
+            target = target.value
+        if isinstance(target, ast.Name):
+            if target.id in self._outside:
+                self._uses.changed.add(target.id)
+            self._uses.chains.add((target.id,))
+
+
+def _arguments(args: ast.arguments) -> list[ast.arg]:
+    variable = [arg for arg in (args.vararg, args.kwarg) if arg is not None]
+    return [*args.posonlyargs, *args.args, *args.kwonlyargs, *variable]
+
+
+def _chain(node: ast.Attribute) -> tuple[str, ...] | None:
+    names: list[str] = []
+    part: ast.expr = node
+    while isinstance(part, ast.Attribute):
+        names.append(part.attr)
+        part = part.value
+    return (part.id, *reversed(names)) if isinstance(part, ast.Name) else None
+
+
+def _from_bytecode(code: CodeType) -> Uses:
+    uses = Uses(f"bytecode {shape(code)}")
+    for each in _nested(code):
+        chain: tuple[str, ...] = ()
+        for instruction in dis.get_instructions(each):
+            if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and chain:
+                chain = (*chain, instruction.argval)
+                uses.chains.add(chain)
+            elif instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"):
+                chain = (instruction.argval,)
+                uses.chains.add(chain)
+            elif instruction.opname not in ("CACHE", "PUSH_NULL", "PRECALL", "RESUME"):
+                chain = ()
+            if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+                uses.changed.add(instruction.argval)
+            elif instruction.opname == "IMPORT_NAME":
+                uses.imports.add((instruction.argval, None))
+    return uses
+
+
+def shape(code: CodeType) -> str:
+    """All of a code object but positions and the docstring; equal in every kernel of one version of Python."""
+    constants = [shape(c) if isinstance(c, CodeType) else _constant(c) for c in code.co_consts]
+    if _has_docstring(code):
+        constants[0] = "None"
+    parts = (code.co_name, code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
+    return repr((*parts, constants))
+
+
+def _has_docstring(code: CodeType) -> bool:
+    flag = getattr(inspect, "CO_HAS_DOCSTRING", None)
+    if flag is not None:
+        return bool(code.co_flags & flag)
+    # Until Python 3.14, the first constant of a function was its docstring, if it was a string at all.
+    is_function = code.co_flags & inspect.CO_OPTIMIZED and code.co_flags & inspect.CO_NEWLOCALS
+    return bool(is_function and code.co_consts and isinstance(code.co_consts[0], str))
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, frozenset):
+        return f"frozenset({sorted(map(repr, value))})"
+    return f"{type(value).__name__} {value!r}"
+
+
+# --- from a code object to its syntax tree ----------------------------------------------------------------------------
+
+
+def _node_of(code: CodeType) -> Function | None:
+    """The syntax tree of a function's source, or None where there is none, or where it is not what is running."""
+    source = "".join(linecache.getlines(code.co_filename))
+    if not source:
+        return None
+    if Path(code.co_filename).is_file():
+        linecache.checkcache(code.co_filename)
+        source = "".join(linecache.getlines(code.co_filename))
+        if not _is_current(code, source):
+            # The file was edited and its module not loaded again: what runs is not what stands there.
+            return None
+    found = [node for node in _functions(source).get((code.co_firstlineno, code.co_name), ()) if _spans(node, code)]
+    return min(found, key=_extent) if found else None
+
+
+@lru_cache(maxsize=64)
+def _functions(source: str) -> dict[tuple[int, str], list[Function]]:
+    """The functions of a source by first line (of the first decorator) and name."""
+    try:
+        tree = compile(source, "<source>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return {}
+    found: dict[tuple[int, str], list[Function]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, _FUNCTIONS):
+            decorators = getattr(node, "decorator_list", [])
+            line = min([node.lineno, *(d.lineno for d in decorators)])
+            found.setdefault((line, getattr(node, "name", "<lambda>")), []).append(node)
+    return found
+
+
+def _spans(node: Function, code: CodeType) -> bool:
+    """Whether the code lies inside `node`: several lambdas may share a line."""
+    start, end = (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
+    for line, end_line, column, end_column in code.co_positions():
+        if None in (line, end_line, column, end_column) or line == code.co_firstlineno and column == end_column == 0:
+            continue
+        inside = start <= (line or 0, column or 0) and (end_line or 0, end_column or 0) <= end
+        decorated = (line or 0) < node.lineno
+        if not inside and not decorated:
+            return False
+    return True
+
+
+def _extent(node: Function) -> tuple[int, int]:
+    return ((node.end_lineno or 0) - node.lineno, (node.end_col_offset or 0) - node.col_offset)
+
+
+@lru_cache(maxsize=64)
+def _compiled(filename: str, source: str) -> dict[tuple[int, str], list[str]]:
+    try:
+        module = compile(source, filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return {}
+    shapes: dict[tuple[int, str], list[str]] = {}
+    for code in _nested(module):
+        shapes.setdefault((code.co_firstlineno, code.co_name), []).append(_digest(shape(code)))
+    return shapes
+
+
+def _is_current(code: CodeType, source: str) -> bool:
+    known = _compiled(code.co_filename, source).get((code.co_firstlineno, code.co_name), ())
+    return _digest(shape(code)) in known
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
