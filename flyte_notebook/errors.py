@@ -335,15 +335,23 @@ _PATTERNS: tuple[tuple[re.Pattern[str], type[RuntimeUserError]], ...] = (
 )
 
 
+_NAMED: dict[str, type[TaskTimeoutError] | type[NonRecoverableError]] = {
+    cls.__name__: cls
+    for cls in (
+        TaskTimeoutError,
+        MaxQueuedTimeExceededError,
+        MaxRuntimeExceededError,
+        DeadlineExceededError,
+        NonRecoverableError,
+    )
+}
+
+
 def user_error(code: str, message: str) -> RuntimeUserError:
     """The error a caller sees for a failure on record: the class that Flyte gives to `code`, never a bare guess."""
-    timeouts = {c.__name__: c for c in (MaxQueuedTimeExceededError, MaxRuntimeExceededError, DeadlineExceededError)}
-    if code in timeouts:
-        return timeouts[code](message)
-    if code == "TaskTimeoutError":
-        return TaskTimeoutError(message)
-    if code == "NonRecoverableError":
-        return NonRecoverableError(message)
+    named = _NAMED.get(code)
+    if named is not None:
+        return named(message)
     for pattern, cls in _PATTERNS:
         if pattern.search(code):
             return cls(code, message)

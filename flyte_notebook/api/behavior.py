@@ -209,7 +209,7 @@ TimeoutType: TypeAlias = Timeout | int | dt.timedelta
 
 def timeout_of(request: TimeoutType | None) -> Timeout:
     """What was asked for as a `Timeout`: a bare number of seconds or timedelta bounds each attempt's runtime."""
-    if request is None:
+    if request is None or request == 0:
         return Timeout()
     if isinstance(request, Timeout):
         return request

@@ -52,12 +52,15 @@ class TaskEnvironment:
 
     def __post_init__(self) -> None:
         self._tasks: dict[str, Task[..., Any]] = {}
-        if _NAME.fullmatch(str(self.name)) is None:
+        name: object = self.name
+        if not isinstance(name, str):
+            raise TypeError(f"Expected name to be of type str, got {type(name)}")
+        if _NAME.fullmatch(name) is None:
             raise ValueError(f"Environment name '{self.name}' must be in snake_case or kebab-case format.")
-        for name, types, expected in _EXPECTED:
-            value = getattr(self, name)
+        for declared, types, expected in _EXPECTED:
+            value = getattr(self, declared)
             if value is not None and not isinstance(value, types):
-                raise TypeError(f"Expected {name} to be of type {expected}, got {type(value)}")
+                raise TypeError(f"Expected {declared} to be of type {expected}, got {type(value)}")
         for environment in self.depends_on:
             if not isinstance(environment, TaskEnvironment):
                 raise TypeError(f"Expected depends_on to be of type List[Environment], got {type(environment)}")

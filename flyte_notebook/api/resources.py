@@ -104,5 +104,6 @@ def _checked_gpu(value: object) -> str | int | None:
         _logger.warning("GPU type '%s' is deprecated, use '%s' instead.", device, _OLD_NAMES[device])
         value = f"{_OLD_NAMES[device]}{colon}{count}"
     if value not in ACCELERATORS:
-        raise ValueError(f"gpu must be one of {', '.join(sorted(ACCELERATORS))}, got {value}")
+        known = ", ".join(f"{name}:{'|'.join(map(str, counts))}" for name, counts in _COUNTS.items())
+        raise ValueError(f"gpu must be one of {known}, got {value}")
     return value

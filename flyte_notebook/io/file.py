@@ -36,12 +36,13 @@ class File(Generic[T]):
     def __post_init__(self) -> None:
         if self.name is None:
             self.name = Path(self.path).name
-        self._hash_method: HashMethod | None = None
 
     @property
     def hash_method(self) -> HashMethod | None:
         """What `hash` is computed with while content is written; it does not travel."""
-        return self._hash_method
+        # Not a field, so that it is neither compared nor recorded; absent in a file that comes from the record.
+        method: HashMethod | None = self.__dict__.get("_hash_method")
+        return method
 
     # --- where a file comes from ---
 
@@ -218,19 +219,19 @@ class File(Generic[T]):
         return opened
 
     def _wrote(self, mode: str) -> None:
-        if self._hash_method is not None and not mode.startswith("r"):
+        if self.hash_method is not None and not mode.startswith("r"):
             with self._opened("rb", None, "none", None, None, {}) as stream:
-                self.hash = hash_of(stream, self._hash_method)
+                self.hash = hash_of(stream, self.hash_method)
 
     def _hash_content(self, source: Path) -> None:
-        if self._hash_method is not None:
+        if self.hash_method is not None:
             with source.open("rb") as stream:
-                self.hash = hash_of(stream, self._hash_method)
+                self.hash = hash_of(stream, self.hash_method)
 
     @classmethod
     def _hashed(cls, path: str, hash_method: HashMethod | str | None) -> File[T]:
         if isinstance(hash_method, str):
             return cls(path=path, hash=hash_method)
         file = cls(path=path)
-        file._hash_method = hash_method
+        file.__dict__["_hash_method"] = hash_method
         return file

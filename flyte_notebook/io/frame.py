@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PARQUET = "parquet"
 _CSV = "csv"
+_TABLES = ("pandas.DataFrame", "pyarrow.Table", "polars.DataFrame")
 
 
 @dataclass(eq=False)
@@ -32,9 +33,6 @@ class DataFrame:
     """Stands for the content in a cluster's cache."""
     val: Any = field(default=None, repr=False)
     """The table in memory, if it is."""
-
-    def __post_init__(self) -> None:
-        self._wanted: type[Any] | None = None
 
     # --- where a table comes from ---
 
@@ -94,7 +92,8 @@ class DataFrame:
 
     def open(self, dataframe_type: type[Any]) -> DataFrame:
         """Say which type `all` and `iter` give: `pandas.DataFrame` or `pyarrow.Table`."""
-        self._wanted = dataframe_type
+        # Not a field, so that it is not recorded; absent in a table that comes from the record.
+        self.__dict__["_wanted"] = dataframe_type
         return self
 
     def all_sync(self) -> Any:
@@ -103,9 +102,10 @@ class DataFrame:
         Raises:
             ValueError: no type was given, or one that tables are not converted to here; or there is no table.
         """
-        if self._wanted is None:
+        wanted: type[Any] | None = self.__dict__.get("_wanted")
+        if wanted is None:
             raise ValueError("No dataframe type set. Use open() to set the local dataframe type you want to use.")
-        return _converted(self.val if self.val is not None else self._read(), self._wanted)
+        return self.__flyte_unwrap__(wanted)
 
     async def all(self) -> Any:
         """As `all_sync`, without blocking the loop."""
@@ -119,6 +119,18 @@ class DataFrame:
             yield table
 
         return pieces()
+
+    # --- what the record asks, so that a table passes where an `io.DataFrame` is declared, and the other way round ---
+
+    @classmethod
+    def __flyte_wrap__(cls, value: Any) -> Any:
+        """A bare table wrapped; anything else as it is."""
+        kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
+        return cls.wrap_df(value) if kind in _TABLES else value
+
+    def __flyte_unwrap__(self, wanted: type[Any]) -> Any:
+        """The table itself."""
+        return _converted(self.val if self.val is not None else self._read(), wanted)
 
     def _read(self) -> Any:
         if self.uri is None:

@@ -21,7 +21,7 @@ from flyte_notebook.record.containers import (
     UnionConverter,
 )
 from flyte_notebook.record.converter import Converter
-from flyte_notebook.record.fields import DataclassConverter, NamedTupleConverter, TypedDictConverter
+from flyte_notebook.record.fields import DataclassConverter, NamedTupleConverter, TableConverter, TypedDictConverter
 from flyte_notebook.record.models import EnumConverter, ModelConverter
 from flyte_notebook.record.opaque import AnyConverter, ClassConverter
 from flyte_notebook.record.scalars import LOOSE, SCALARS
@@ -94,7 +94,8 @@ def _class(annotation: Any, loose: bool) -> Converter:
     if hasattr(annotation, "model_validate") and hasattr(annotation, "model_dump"):
         return ModelConverter(annotation)
     if dataclasses.is_dataclass(annotation):
-        return DataclassConverter(annotation, partial(converter, loose=True))
+        kind = TableConverter if hasattr(annotation, "__flyte_wrap__") else DataclassConverter
+        return kind(annotation, partial(converter, loose=True))
     if annotation.__name__ == "DataFrame" and annotation.__module__.partition(".")[0] == "pandas":
         return FrameConverter(annotation)
     if annotation in (Any, object, list, tuple, set, frozenset):

@@ -47,11 +47,14 @@ def lift_array(node: Node, buffers: list[memoryview]) -> np.ndarray[Any, Any]:
 
 
 class FrameConverter(Converter):
-    """`pandas.DataFrame`: a DataFrame or a subclass of it."""
+    """`pandas.DataFrame`: a DataFrame or a subclass of it, or an `io.DataFrame` that holds one."""
 
     def lower(self, value: Any, sink: Sink) -> Node:
         from flyte_notebook.record.opaque import lower_pickle
 
+        unwrap = getattr(type(value), "__flyte_unwrap__", None)
+        if unwrap is not None:
+            value = unwrap(value, self.annotation)
         if not isinstance(value, self.annotation):
             raise mismatch(self.annotation, value)
         return lower_pickle(value, sink)

@@ -132,6 +132,13 @@ class DataclassConverter(Converter):
         return value
 
 
+class TableConverter(DataclassConverter):
+    """A dataclass that wraps tables, `io.DataFrame`: a bare table passes too."""
+
+    def lower(self, value: Any, sink: Sink) -> Node:
+        return super().lower(self.cls.__flyte_wrap__(value), sink)  # type: ignore[attr-defined]  # why it is chosen
+
+
 def _is_missing(value: Any, name: str) -> bool:
     try:
         object.__getattribute__(value, name)
