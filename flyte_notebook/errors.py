@@ -335,7 +335,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], type[RuntimeUserError]], ...] = (
 )
 
 
-_NAMED: dict[str, type[TaskTimeoutError] | type[NonRecoverableError]] = {
+_NAMED: dict[str, type[TaskTimeoutError | NonRecoverableError]] = {
     cls.__name__: cls
     for cls in (
         TaskTimeoutError,
