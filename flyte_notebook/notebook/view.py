@@ -1,0 +1,158 @@
+"""Shows every run of this kernel: a live view while it lasts, and then the finished tree.
+
+The display is created when the run starts, in the context of its cell; the tree is fed from what is committed, on the
+journal's thread; and the run's end waits, in the cell again, until the finished tree is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flyte_notebook.engine import runs
+from flyte_notebook.errors import FlyteNotebookError
+from flyte_notebook.notebook import finished, frontend
+from flyte_notebook.notebook.detail import Material, detail, look_up
+from flyte_notebook.notebook.tree import Tree
+from flyte_notebook.record import events
+from flyte_notebook.record.model import ErrorRecord
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from flyte_notebook.notebook.tree import Node
+
+_log = logging.getLogger(__name__)
+
+PATIENCE = 2.0
+"""Seconds that the end of a run waits for the last of its events to be committed."""
+
+
+class Live(Protocol):
+    """A view of a run that goes on."""
+
+    def start(self) -> None:
+        """Begin to show the tree."""
+
+    def replace(self, show_finished: Callable[[], None]) -> None:
+        """Stop, with `show_finished` called in the order that suits this front end."""
+
+    def close(self) -> None:
+        """Stop, and leave nothing on the screen."""
+
+
+class Views:
+    """The views of one shell; shows runs from `open` to `close`."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._shown: dict[str, _Shown] = {}
+        self._undo = contextlib.ExitStack()
+
+    def open(self) -> None:
+        """Show the runs that start from now on."""
+        self._undo.callback(events.live.subscribe(self._happened))
+        self._undo.callback(events.committed.subscribe(self._committed))
+        runs.settled.append(self._settled)
+        self._undo.callback(runs.settled.remove, self._settled)
+
+    def close(self) -> None:
+        """Show no more; the views of runs that go on are taken away."""
+        self._undo.close()
+        for shown in list(self._shown.values()):
+            shown.close()
+        self._shown.clear()
+
+    def _happened(self, event: events.Event) -> None:
+        if type(event) is events.RunStarted:
+            # Before the display is made: by then the first events may be committed.
+            shown = self._shown[event.run] = _Shown(self._shell, event)
+            shown.start()
+
+    def _committed(self, event: events.Event) -> None:
+        shown = self._shown.get(event.run)
+        if shown is not None:
+            shown.apply(event)
+
+    async def _settled(self, run: runs.LiveRun) -> None:
+        shown = self._shown.get(run.name)
+        if shown is None:
+            return
+        try:
+            await shown.whole(PATIENCE)
+        finally:
+            self._shown.pop(run.name, None)
+            shown.finish()
+
+
+class _Shown:
+    """One run on the screen. Nothing that goes wrong here may reach the run."""
+
+    def __init__(self, shell: InteractiveShell, started: events.RunStarted) -> None:
+        self.tree = Tree(started.run)
+        self.tree.apply(started)
+        self.apply = self.tree.apply
+        self._shell = shell
+        self._store = runs.live_runs[started.run].store
+        self._live: Live | None = None
+
+    def start(self) -> None:
+        """Create the live view, if this front end has one."""
+        try:
+            self._live = self._view()
+            if self._live is not None:
+                self._live.start()
+        except Exception as error:  # noqa: BLE001 - a front end can fail in any way, and the run must go on
+            self._live = None
+            frontend.remark(f"no live view: {type(error).__name__}: {error} (`%flyte doctor` says more)")
+
+    def _view(self) -> Live | None:
+        kind, _ = frontend.view_kind(self._shell)
+        if kind == "widget":
+            from flyte_notebook.notebook.widget import Explorer
+
+            return Explorer(self.tree, self._describe, self._cancel)
+        if kind == "terminal":
+            from flyte_notebook.notebook.terminal import TerminalView
+
+            return TerminalView(self.tree)
+        return None
+
+    async def whole(self, patience: float) -> None:
+        """Wait until the tree has seen the run's end: its last events come from the journal's thread."""
+        deadline = events.now() + patience
+        while self.tree.ended is None and events.now() < deadline:  # noqa: ASYNC110 - the event comes from a thread
+            await asyncio.sleep(0.001)
+
+    def finish(self) -> None:
+        """Replace the live view by the finished tree."""
+        try:
+            if self._live is None:
+                finished.show(self._shell, self.tree, self._store)
+            else:
+                self._live.replace(lambda: finished.show(self._shell, self.tree, self._store))
+        except Exception:  # noqa: BLE001 - as above: the run's result must reach its caller
+            _log.exception("the finished tree of %s cannot be shown", self.tree.run)
+
+    def close(self) -> None:
+        """Take the live view away."""
+        if self._live is not None:
+            self._live.close()
+
+    def _describe(self, node: Node) -> dict[str, Any] | None:
+        if node.id is None:
+            return None
+        try:
+            material = look_up(self._store, self.tree.run, node.id, node.task)
+        except FlyteNotebookError as error:
+            # The browser waits for an answer, and the reader for the reason.
+            material = Material(node.id, node.task, error=ErrorRecord(type(error).__name__, str(error), "system", ""))
+        return detail(material, self._store)
+
+    def _cancel(self, action_id: str | None) -> None:
+        run = runs.live_runs.get(self.tree.run)
+        if run is not None:
+            run.cancel(action_id)
