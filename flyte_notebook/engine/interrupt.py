@@ -53,7 +53,11 @@ class _Interrupts:
                 signal.signal(signal.SIGINT, self._previous)
 
     def _may_install(self) -> bool:
-        return bool(self._stops) or signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._stops:
+            return True
+        present = signal.getsignal(signal.SIGINT)
+        # ipykernel's own around an awaited cell must go: it acts only once the loop wakes by itself.
+        return present is signal.default_int_handler or getattr(present, "__module__", "") == "ipykernel.ipkernel"
 
     def _handle(self, _signum: int, _frame: FrameType | None) -> None:
         self._unheard += 1
