@@ -20,7 +20,7 @@ from flyte_notebook.record.model import ErrorRecord, Phase
 from flyte_notebook.record.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from flyte_notebook.record.codec import Encoded
     from flyte_notebook.record.store import Store
@@ -66,6 +66,11 @@ def _process_origin() -> Origin:
 
 current_origin: Callable[[], Origin] = _process_origin
 """Tells where the running code was typed; a front end that knows the cell replaces it."""
+
+
+settled: list[Callable[[LiveRun], Awaitable[None]]] = []
+"""Awaited by whoever waits for a run, when it is over and on record (or could not be recorded): a front end shows the
+outcome here, before the code after the run goes on. Must not raise."""
 
 
 class LiveRun:
@@ -165,9 +170,13 @@ class LiveRun:
             await self.root.close()
         finally:
             self.phase = phase
-            self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
-            live_runs.pop(self.name, None)
-        await asyncio.shield(asyncio.wrap_future(self.store.journal.flush()))
+            try:
+                self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
+                await asyncio.shield(asyncio.wrap_future(self.store.journal.flush()))
+            finally:
+                live_runs.pop(self.name, None)
+                for hook in tuple(settled):
+                    await hook(self)
 
 
 def _fresh_name(first_name: str) -> str:
