@@ -324,14 +324,15 @@ class TraceDoesNotAllowNestedTasksError(_CodedError):
     """A task was called inside a `flyte.trace`."""
 
 
-_PATTERNS: tuple[tuple[re.Pattern[str], type[RuntimeUserError]], ...] = (
+# Compiled by `re` at the first failure: importing the package pays for none of them.
+_PATTERNS: tuple[tuple[str, type[RuntimeUserError]], ...] = (
     # "OOM" as a word of the name: an exception called `Boom` or `RoomFull` has nothing to do with memory.
-    (re.compile(r"(?<![A-Z])OOM|Oom(?![a-z])|OutOfMemory|^MemoryError$"), OOMError),
-    (re.compile("Interrupted"), TaskInterruptedError),
-    (re.compile("PrimaryContainerNotFound"), PrimaryContainerNotFoundError),
-    (re.compile("RetriesExhausted"), RetriesExhaustedError),
-    (re.compile("InvalidImageName"), InvalidImageNameError),
-    (re.compile("ImagePullBackOff"), ImagePullBackOffError),
+    (r"(?<![A-Z])OOM|Oom(?![a-z])|OutOfMemory|^MemoryError$", OOMError),
+    ("Interrupted", TaskInterruptedError),
+    ("PrimaryContainerNotFound", PrimaryContainerNotFoundError),
+    ("RetriesExhausted", RetriesExhaustedError),
+    ("InvalidImageName", InvalidImageNameError),
+    ("ImagePullBackOff", ImagePullBackOffError),
 )
 
 
@@ -353,7 +354,7 @@ def user_error(code: str, message: str) -> RuntimeUserError:
     if named is not None:
         return named(message)
     for pattern, cls in _PATTERNS:
-        if pattern.search(code):
+        if re.search(pattern, code):
             return cls(code, message)
     return RuntimeUserError(code, message)
 

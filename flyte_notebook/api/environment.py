@@ -17,7 +17,7 @@ from flyte_notebook.api.task import Task
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NAME = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
+_NAME = r"[a-z0-9]+([_-][a-z0-9]+)*"
 _LONGEST_DESCRIPTION = 255
 _CUT = "...(tr.)"
 
@@ -55,7 +55,7 @@ class TaskEnvironment:
         name: object = self.name
         if not isinstance(name, str):
             raise TypeError(f"Expected name to be of type str, got {type(name)}")
-        if _NAME.fullmatch(name) is None:
+        if re.fullmatch(_NAME, name) is None:
             raise ValueError(f"Environment name '{self.name}' must be in snake_case or kebab-case format.")
         for declared, types, expected in _EXPECTED:
             value = getattr(self, declared)
