@@ -84,7 +84,7 @@ class Survey:
             task = getattr(thing, "name", thing.short_name)
             return self._add(label or f"task {task}", name, thing.func)
         if isinstance(thing, types.FunctionType):
-            return self._add_function(label or f"helper {thing.__name__}()", thing)
+            return self._add_function(label or f"helper {_short(thing)}()", thing)
         if isinstance(thing, type):
             return self._add_class(label or f"class {thing.__qualname__}", thing)
         if isinstance(thing, types.ModuleType):
@@ -166,7 +166,7 @@ class Survey:
             if place is not None:
                 self._changed.add(place)
         links += [f"import {name} {self._imported(module, name)}" for module, name in _in_order(uses.imports)]
-        owner = "" if label == "own code" else f" of {function.__name__}()"
+        owner = "" if label == "own code" else f" of {_short(function)}()"
         for name, value in _defaults(function):
             self._capture(f"default {name}{owner}", value, (id(function), name), name)
         self.parts[self._own(label, function)] = combined(uses.text, *(link.encode() for link in links)).hex()
@@ -241,6 +241,11 @@ class Survey:
         return self._add("", getattr(thing, "__name__", ""), thing).encode()
 
 
+def _short(function: types.FunctionType) -> str:
+    """`clean`, `Model.fit`: the qualified name, from the innermost function on."""
+    return function.__qualname__.rpartition("<locals>.")[2]
+
+
 def _in_order(imports: set[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
     return sorted(imports, key=lambda pair: (pair[0], pair[1] or ""))
 
@@ -297,6 +302,9 @@ def _data_of(cls: type) -> Iterator[tuple[str, Any]]:
         yield from ((name, member.value) for name, member in cls.__members__.items())
         return
     for name, value in _members(cls):
+        if name.startswith("__") and name.endswith("__"):
+            # Python's own, some of it noted down only when the class is first used.
+            continue
         code = isinstance(value, types.FunctionType | property | staticmethod | classmethod | functools.cached_property | type)
         if not code and not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
             yield name, value

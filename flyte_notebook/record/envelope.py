@@ -49,8 +49,8 @@ def length(memory: Buffer) -> int:
 
 
 def digest_text(text: str) -> bytes:
-    """The 16-byte digest of a canonical text."""
-    return blake2b(encode_text(text), digest_size=16).digest()
+    """The 16-byte digest of a canonical text: of the envelope that it would be alone."""
+    return blake2b(b"j" + encode_text(text), digest_size=16).digest()
 
 
 class Sink:
