@@ -401,3 +401,57 @@ def flyte_timedelta(seconds: float):
     import datetime as dt
 
     return dt.timedelta(seconds=seconds)
+
+
+class TestRemotePaths:
+    """Any place that fsspec reaches; here, its in-memory file system."""
+
+    @pytest.fixture(autouse=True)
+    def _emptied(self):
+        from fsspec.implementations.memory import MemoryFileSystem
+
+        MemoryFileSystem.store.clear()
+        MemoryFileSystem.pseudo_dirs[:] = [""]
+
+    async def test_files_are_put_read_and_fetched(self, source, tmp_path):
+        file = await File.from_local(source, "memory://bucket/data.csv", hash_method=Counting())
+        assert (file.path, file.name, file.hash) == ("memory://bucket/data.csv", "data.csv", "8")
+        assert await file.exists()
+        async with file.open("rb", block_size=4) as stream:
+            assert await stream.read() == source.read_bytes()
+        for path in (await file.download(), file.download_sync(tmp_path / "copy.csv")):
+            assert Path(path).name in ("data.csv", "copy.csv")
+            assert Path(path).read_text() == source.read_text()
+
+    def test_files_are_written_where_a_run_keeps_its_raw_data(self):
+        @env.task
+        def write() -> File:
+            file = File.new_remote("out.txt")
+            with file.open_sync("wb") as stream:
+                stream.write(b"hello")
+            return file
+
+        file = flyte.with_runcontext(raw_data_path="memory://raw/").run(write).outputs()[0]
+        assert file.path.startswith("memory://raw/")
+        with file.open_sync("r") as stream:
+            assert stream.read() == "hello"
+
+    async def test_folders_are_put_walked_and_fetched(self, tree, tmp_path):
+        folder = await Dir.from_local(tree, "memory://bucket/tree")
+        assert await folder.exists()
+        assert [f.path async for f in folder.walk()] == [
+            f"memory:///bucket/tree/{name}" for name in ("a.txt", "b.txt", "sub/c.csv", "sub/deep/d.txt")
+        ]
+        assert [f.name for f in await folder.list_files()] == ["a.txt", "b.txt"]
+        file = await folder.get_file("sub/c.csv")
+        assert file is not None
+        with file.open_sync("r") as stream:
+            assert stream.read() == "sub/c.csv"
+        for path in (await folder.download(), folder.download_sync(tmp_path / "copy")):
+            assert Path(path, "sub", "deep", "d.txt").read_text() == "sub/deep/d.txt"
+        assert not Dir(path="memory://bucket/none").exists_sync()
+
+    def test_tables_are_written_and_read(self):
+        frame = pd.DataFrame({"a": [1, 2]})
+        table = DataFrame.from_local_sync(frame, remote_destination="memory://bucket/t.parquet")
+        assert table.open(pd.DataFrame).all_sync().equals(frame)
