@@ -159,7 +159,7 @@ class BlobStore:
     def _load(self, sha: str) -> tuple[memoryview, Identity]:
         descriptor, size, identity = self._opened(sha)
         try:
-            if size >= _MAPPED and (sys.version_info >= (3, 13) or descriptor < _handles() // 2):
+            if size >= _MAPPED and _can_map(descriptor):
                 return memoryview(_mapped(descriptor, size)), identity
             content = bytearray(size)
             view = memoryview(content)
@@ -189,20 +189,24 @@ class BlobStore:
         return descriptor, status.st_size, _identity(status)
 
 
-def _mapped(descriptor: int, size: int) -> mmap.mmap:
+def _can_map(descriptor: int) -> bool:
+    """False when file handles are getting few: before Python 3.13 a map holds one for as long as its value lives."""
     if sys.version_info >= (3, 13):
-        return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY, trackfd=False)
-    # Keeps a duplicate of the descriptor for as long as the value lives: so not when handles are getting few.
-    return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
-
-
-def _handles() -> int:
-    """How many file handles this process may have."""
+        return True
     try:
         import resource
     except ImportError:
-        return 512
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return True
+    # Handles are numbered from the lowest free one.
+    probe = os.dup(descriptor)
+    os.close(probe)
+    return probe < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+
+
+def _mapped(descriptor: int, size: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY, trackfd=False)
+    return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
 
 
 def _sha256(views: list[memoryview]) -> str:

@@ -106,8 +106,9 @@ def prepare(home: Path) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (home, *(home / name for name in ("journal.db", "journal.db-wal", "journal.db-shm", "kernels"))):
             _check(path, home)
-        if stat.S_IMODE(home.stat().st_mode) != 0o700 and os.name == "posix":
-            home.chmod(0o700)
+        mode = stat.S_IMODE(home.stat().st_mode)
+        if mode & 0o077 and os.name == "posix":
+            home.chmod(mode & 0o700)
         ignore = home / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")

@@ -93,7 +93,8 @@ def delete(connection: sqlite3.Connection, path: Path, names: Iterable[str]) -> 
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     if removed:
-        connection.execute("PRAGMA incremental_vacuum").fetchall()
+        # `execute` would take one step of it, and give back one page.
+        connection.executescript("PRAGMA incremental_vacuum")
     return removed
 
 

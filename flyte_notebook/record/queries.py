@@ -153,8 +153,10 @@ def succeeded(connection: sqlite3.Connection, run: Found) -> list[Success]:
         FROM actions LEFT JOIN tasks ON tasks.run = ? AND tasks.name = actions.task_name
         WHERE key >= ? AND key < ? AND phase = 'SUCCEEDED' ORDER BY key
     """
-    return [
-        Success(action_id, parent or None, task, known if mark == "=" else mark or None, inputs,
-                rows.unpack(output, rows.parse(extra).get("output") if extra else None))
-        for action_id, parent, task, mark, known, inputs, output, extra in connection.execute(sql, (run.key, run.first, run.end))
-    ]  # fmt: skip
+    listed = []
+    for row in connection.execute(sql, (run.key, run.first, run.end)):
+        action_id, parent_id, task_name, mark, known, digest, output, extra = row
+        fingerprint = known if mark == "=" else mark or None
+        value = rows.unpack(output, rows.parse(extra).get("output"))
+        listed.append(Success(action_id, parent_id or None, task_name, fingerprint, digest or b"", value))
+    return listed

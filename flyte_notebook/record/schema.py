@@ -153,8 +153,9 @@ def prepare(path: Path, *, wal: bool = True) -> None:
 
 
 def _configure(connection: sqlite3.Connection, *, wal: bool) -> None:
-    # Before the first table is made, or it has no effect: lets `clean` give pages back without a full rewrite.
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        # Before the first table is made, or it has no effect: lets `clean` give pages back without a full rewrite.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     wanted = "wal" if wal else "delete"
     if connection.execute("PRAGMA journal_mode").fetchone() != (wanted,):
         connection.execute(f"PRAGMA journal_mode={wanted}")
