@@ -31,7 +31,7 @@ class Cancellable(Protocol):
 class Node:
     """The root of a run (`id` None) or one action: the parent of other actions while it is open."""
 
-    __slots__ = ("children", "counts", "depth", "id", "open", "run")
+    __slots__ = ("children", "counts", "depth", "id", "open", "run", "sealing")
 
     def __init__(self, run: LiveRun, id: str | None, depth: int) -> None:
         self.run = run
@@ -42,6 +42,8 @@ class Node:
         """What runs below this node: each asyncio task and what it works for."""
         self.counts: dict[str, int] = {}
         """How often each base id was used by children so far: the call sequence among equals."""
+        self.sealing: asyncio.Future[None] | None = None
+        """Done once the last call made here whose inputs are large has become an action."""
 
     def cancel_children(self) -> None:
         """Cancel the whole subtree, deepest first.

@@ -72,10 +72,10 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     inputs, immutable = task.interface.encode_inputs(values)
     parent = frame.parent(task.short_name)
     run = parent.run
+    if isinstance(inputs, Draft) and parent.open:
+        inputs = await _sealed_in_turn(inputs, parent)
     if not parent.open:
         raise errors.ActionAbortedError(f"{task.name} was called after {run.name}, which it belongs to, had ended")
-    if isinstance(inputs, Draft):
-        inputs = await sealed(inputs, run.store.blobs)
     call = identified(parent, task.name, task.short_name, frame.group, "task", inputs)
     _introduce(run, task)
     announce(call)
@@ -90,6 +90,20 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         return await _watched(call, parent, me, acting)
     runner = run.loop.create_task(acting)
     return await _watched(call, parent, runner, runner)
+
+
+async def _sealed_in_turn(draft: Draft, parent: Node) -> Encoded:
+    """Seal the inputs of a call. Calls with large inputs become actions in the order in which they were made."""
+    before = parent.sealing
+    mine = parent.sealing = parent.run.loop.create_future()
+    try:
+        inputs = await sealed(draft, parent.run.store.blobs)
+        if before is not None:
+            # Not awaited itself: a caller that is cancelled here would cancel it for all others.
+            await asyncio.wait((before,))
+        return inputs
+    finally:
+        mine.set_result(None)
 
 
 async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: Awaitable[Any]) -> Any:
