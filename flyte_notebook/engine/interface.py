@@ -173,7 +173,7 @@ class Interface:
             self._refuse(name, f"Received {len(value)} outputs but return annotation has 1 outputs specified. ")
         sink = Sink()
         node = self._lowered(name, convert, value, sink)
-        return finish(node, sink, bool(convert.plain)), convert.settled(value)
+        return finish(node, sink, convert.plain), convert.settled(value)
 
     def _encode_outputs(self, value: Any) -> tuple[Encoded | Draft, bool]:
         results = self._results

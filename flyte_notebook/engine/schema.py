@@ -73,7 +73,9 @@ def _class(annotation: type) -> dict[str, Any]:
         return _object({f.name: schema(hints[f.name]) for f in fields}, required) | {"title": annotation.__name__}
     if typing.is_typeddict(annotation):
         hints = typing.get_type_hints(annotation)
-        return _object({name: schema(hint) for name, hint in hints.items()}, sorted(annotation.__required_keys__))
+        return _object(
+            {name: schema(hint) for name, hint in hints.items()}, sorted(getattr(annotation, "__required_keys__", ()))
+        )
     if annotation.__name__ == "DataFrame":
         return {"type": "object", "format": "structured-dataset"}
     return _pickled(annotation)

@@ -54,7 +54,7 @@ def _around(func: Callable[..., Any]) -> dict[str, Any]:
     if not outer:
         return {}
     names: dict[str, Any] = {}
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the way to the frame that is being decorated in
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name == outer and frame.f_globals is getattr(func, "__globals__", None):
             names.update(frame.f_locals)

@@ -29,9 +29,7 @@ def lower_array(value: np.ndarray[Any, Any], sink: Sink) -> Node:
     order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
     straight = value.T if order == "F" else np.ascontiguousarray(value)
     memory = straight.reshape(-1).view("u1").data
-    node = sink.tag(
-        "array", t=value.dtype.str, s=list(value.shape), o=order, b=sink.buffer(memory), p=title(value)
-    )
+    node = sink.tag("array", t=value.dtype.str, s=list(value.shape), o=order, b=sink.buffer(memory), p=title(value))
     return sink.identify(node, lambda: digest(value), value.nbytes)
 
 

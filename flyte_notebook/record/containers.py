@@ -35,7 +35,7 @@ class ListConverter(Converter):
 
 
 def _in_range(values: list[Any], kind: type) -> bool:
-    return kind is not int or (LEAST <= min(values) and max(values) <= GREATEST)
+    return kind is not int or (min(values) >= LEAST and max(values) <= GREATEST)
 
 
 class DictConverter(Converter):
@@ -99,7 +99,7 @@ class TupleConverter(Converter):
 class SetConverter(Converter):
     """`set[T]` and `frozenset[T]`."""
 
-    def __init__(self, annotation: Any, item: Converter, kind: type) -> None:
+    def __init__(self, annotation: Any, item: Converter, kind: type[set[Any] | frozenset[Any]]) -> None:
         super().__init__(annotation)
         self.item = item
         self.kind = kind

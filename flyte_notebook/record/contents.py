@@ -93,7 +93,9 @@ def frame(hasher: Hasher, value: pd.DataFrame) -> bytes:
         combined(str(c.dtype), hashed[i]) if i in hashed else _column(hasher, c.array, flat.get(i))
         for i, c in enumerate(columns)
     ]
-    return combined("DataFrame", index(hasher, value.columns), index(hasher, value.index), *parts, _attrs(hasher, value))
+    return combined(
+        "DataFrame", index(hasher, value.columns), index(hasher, value.index), *parts, _attrs(hasher, value)
+    )
 
 
 def series(hasher: Hasher, value: pd.Series[Any]) -> bytes:

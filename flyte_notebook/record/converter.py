@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.record.encoded import Draft, Encoded, finish, opened
 from flyte_notebook.record.envelope import Node, Sink
@@ -37,7 +37,7 @@ def shown(value: Any, text: Any = repr, limit: int = _SHOWN) -> str:
 class Converter:
     """Converts values of one annotation, strictly; compiled once per annotation by `converter`."""
 
-    plain: ClassVar[bool] | bool = False
+    plain: bool = False
     """True when its nodes never hold a tagged node nor an object: their text is canonical as it stands."""
 
     def __init__(self, annotation: Any) -> None:
@@ -65,7 +65,7 @@ class Converter:
     def encode(self, value: Any) -> Encoded | Draft:
         """Check and encode. Raises TypeError when `value` does not fit or cannot be pickled, ValueError out of range."""
         sink = Sink()
-        return finish(self.lower(value, sink), sink, bool(self.plain))
+        return finish(self.lower(value, sink), sink, self.plain)
 
     def decode(self, encoded: Encoded, blobs: BlobStore | None = None) -> Any:
         """A fresh, independent copy. `blobs` is needed for large values."""

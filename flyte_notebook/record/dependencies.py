@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import functools
-import importlib.util
-import random
 import sys
 import types
 import typing
-import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from flyte_notebook.record.anatomy import (
+    LIMIT,
+    cells_of,
+    code_of,
+    contents_of,
+    data_of,
+    defaults_of,
+    file_of,
+    hinted_by,
+    hints_of,
+    is_engine,
+    is_random,
+    outline,
+    short_name,
+    source_digest,
+    warn_once,
+)
 from flyte_notebook.record.digest import Hasher, TooLargeError, combined, is_task, type_name
 from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
 from flyte_notebook.record.syntax import uses_of
 
-LIMIT = 1024 * 1024
-"""Bytes of a captured value that are read; a larger one counts by name, type and shape."""
-_GENERATED = frozenset(
-    "__module__ __dict__ __weakref__ __doc__ __qualname__ __firstlineno__ __static_attributes__ __dataclass_fields__"
-    " __dataclass_params__ __match_args__ __hash__ __abstractmethods__ _abc_impl __parameters__ __orig_bases__"
-    " __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __slots__ __signature__ __class_vars__"
-    " __private_attributes__ __class_getitem__".split()
-)
 _MISSING = object()
-
-_warned: set[str] = set()
 
 
 @dataclass(slots=True)
@@ -84,7 +86,7 @@ class Survey:
             task = getattr(thing, "name", thing.short_name)
             return self._add(label or f"task {task}", name, thing.func)
         if isinstance(thing, types.FunctionType):
-            return self._add_function(label or f"helper {_short(thing)}()", thing)
+            return self._add_function(label or f"helper {short_name(thing)}()", thing)
         if isinstance(thing, type):
             return self._add_class(label or f"class {thing.__qualname__}", thing)
         if isinstance(thing, types.ModuleType):
@@ -111,7 +113,7 @@ class Survey:
         if not is_users_file(code.co_filename):
             # An installed decorator's wrapper counts by name; the function that it wraps is the user's.
             name = f"{code.co_filename.rpartition('/')[2]} {code.co_qualname}"
-            inner = [self._add("", "", cell) for cell in _contents(function) if callable(cell)]
+            inner = [self._add("", "", cell) for cell in contents_of(function) if callable(cell)]
             return self._note(label, " ".join([name, *inner]))
         identity = f"{function.__module__}.{function.__qualname__} {combined(uses_of(code).text).hex()}"
         if self._first(function):
@@ -131,9 +133,10 @@ class Survey:
             return self._note(label, identity)
         if self._first(cls):
             links = [f"base {self._add('', base.__name__, base)}" for base in cls.__bases__]
-            links += [f"{name}: {hint}" for name, hint in _hints(cls).items()]
-            links += [f"{name} {self._add('', name, value)}" for name, value in _code_of(cls)]
-            for name, value in _data_of(cls):
+            links += [f"{name}: {hint}" for name, hint in hints_of(cls).items()]
+            links += [f"field {self._add('', '', hint)}" for hint in hinted_by(cls)]
+            links += [f"{name} {self._add('', name, value)}" for name, value in code_of(cls)]
+            for name, value in data_of(cls):
                 self._capture(f"captured {cls.__name__}.{name}", value, (id(cls), name), name)
             self.parts[self._own(label, cls)] = combined(identity, *(link.encode() for link in sorted(links))).hex()
         return identity
@@ -141,7 +144,7 @@ class Survey:
     def _add_module(self, module: types.ModuleType) -> str:
         name = f"module {module.__name__}"
         if is_users_module(module) and module.__name__ != "__main__" and self._first(module):
-            self.parts[name] = _source_digest(getattr(module, "__file__", None))
+            self.parts[name] = source_digest(getattr(module, "__file__", None))
         return name
 
     def _own(self, label: str, thing: Any) -> str:
@@ -155,7 +158,7 @@ class Survey:
 
     def _function(self, label: str, function: types.FunctionType) -> None:
         uses = uses_of(function.__code__)
-        cells = _cells(function)
+        cells = cells_of(function)
         links = []
         for chain in sorted(uses.chains):
             place, value = self._lookup(chain[0], function, cells)
@@ -165,9 +168,9 @@ class Survey:
             place, _ = self._lookup(name, function, cells)
             if place is not None:
                 self._changed.add(place)
-        links += [f"import {name} {self._imported(module, name)}" for module, name in _in_order(uses.imports)]
-        owner = "" if label == "own code" else f" of {_short(function)}()"
-        for name, value in _defaults(function):
+        links += [f"import {name} {self._imported(module, name)}" for module, name in sorted(uses.imports, key=str)]
+        owner = "" if label == "own code" else f" of {short_name(function)}()"
+        for name, value in defaults_of(function):
             self._capture(f"default {name}{owner}", value, (id(function), name), name)
         self.parts[self._own(label, function)] = combined(uses.text, *(link.encode() for link in links)).hex()
 
@@ -205,10 +208,10 @@ class Survey:
     def _imported(self, module_name: str, name: str | None) -> str:
         module = sys.modules.get(module_name)
         if module is None:
-            spec = _spec(module_name)
-            if spec is None or not is_users_file(spec):
+            filename = file_of(module_name)
+            if filename is None or not is_users_file(filename):
                 return module_name
-            self.parts[f"module {module_name}"] = _source_digest(spec)
+            self.parts[f"module {module_name}"] = source_digest(filename)
             return module_name
         if name is None or not hasattr(module, name):
             return self._add_module(module)
@@ -223,131 +226,19 @@ class Survey:
             return
         self._seen.add(key)
         value, label = captured.value, captured.label
-        if captured.place in self._changed or _is_random(value):
+        if captured.place in self._changed or is_random(value):
             self.parts[self._own(label.replace("captured", "state"), captured)] = type_name(type(value))
             return
-        if _is_engine(type(value)):
+        if is_engine(type(value)):
             return
         try:
             found = Hasher(LIMIT, self._reached).of(value).hex()
         except TooLargeError:
-            found = _outline(value)
-            _warn_once(captured.name, value)
+            found = outline(value)
+            warn_once(captured.name, value)
         self._kept.append(captured)
         self.parts[self._own(label, captured)] = found
 
     def _reached(self, thing: Any) -> bytes:
         """For code inside a captured value: it counts too."""
         return self._add("", getattr(thing, "__name__", ""), thing).encode()
-
-
-def _short(function: types.FunctionType) -> str:
-    """`clean`, `Model.fit`: the qualified name, from the innermost function on."""
-    return function.__qualname__.rpartition("<locals>.")[2]
-
-
-def _in_order(imports: set[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
-    return sorted(imports, key=lambda pair: (pair[0], pair[1] or ""))
-
-
-def _cells(function: types.FunctionType) -> dict[str, Any]:
-    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-
-
-def _contents(function: types.FunctionType) -> Iterator[Any]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:
-            continue
-
-
-def _defaults(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    positional = function.__defaults__ or ()
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    yield from zip(names[len(names) - len(positional) :], positional, strict=True)
-    yield from (function.__kwdefaults__ or {}).items()
-
-
-def _hints(cls: type) -> dict[str, str]:
-    hints = cls.__dict__.get("__annotations__") or getattr(cls, "__annotations__", {})
-    return {name: hint if isinstance(hint, str) else getattr(hint, "__qualname__", str(hint)) for name, hint in hints.items()}
-
-
-def _members(cls: type) -> Iterator[tuple[str, Any]]:
-    generated = {"__pydantic", "__dataclass"}
-    for name, value in cls.__dict__.items():
-        if name not in _GENERATED and not any(name.startswith(prefix) for prefix in generated):
-            yield name, value
-
-
-def _code_of(cls: type) -> Iterator[tuple[str, Any]]:
-    """Methods and nested classes that are written in the class; those made by a decorator follow from its fields."""
-    for name, value in _members(cls):
-        if isinstance(value, property):
-            for accessor in (value.fget, value.fset, value.fdel):
-                if isinstance(accessor, types.FunctionType):
-                    yield name, accessor
-            continue
-        function = value.func if isinstance(value, functools.cached_property) else value
-        function = getattr(function, "__func__", function)
-        if isinstance(function, type):
-            yield name, function
-        elif isinstance(function, types.FunctionType) and not function.__code__.co_filename.startswith("<string>"):
-            yield name, function
-
-
-def _data_of(cls: type) -> Iterator[tuple[str, Any]]:
-    if hasattr(cls, "__members__"):
-        yield from ((name, member.value) for name, member in cls.__members__.items())
-        return
-    for name, value in _members(cls):
-        if name.startswith("__") and name.endswith("__"):
-            # Python's own, some of it noted down only when the class is first used.
-            continue
-        code = isinstance(value, types.FunctionType | property | staticmethod | classmethod | functools.cached_property | type)
-        if not code and not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
-            yield name, value
-
-
-def _spec(module_name: str) -> str | None:
-    try:
-        spec = importlib.util.find_spec(module_name)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    return spec.origin if spec is not None else None
-
-
-def _source_digest(filename: str | None) -> str:
-    """Of a whole module, without what does not matter in it; by name where it has no readable source."""
-    try:
-        tree = ast.parse(Path(filename or "").read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return combined("unreadable", str(filename).encode()).hex()
-    return combined(ast.dump(tree)).hex()
-
-
-def _is_engine(cls: type) -> bool:
-    """Environments and other objects of this package's machinery: declarations, which do not change what code does."""
-    return cls.__module__.startswith(("flyte_notebook.api", "flyte_notebook.engine", "flyte_notebook.notebook"))
-
-
-def _is_random(value: Any) -> bool:
-    """A generator of random numbers changes with every use."""
-    return isinstance(value, random.Random) or type(value).__module__.startswith("numpy.random")
-
-
-def _outline(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    size = len(value) if shape is None and hasattr(value, "__len__") else shape
-    return combined(type_name(type(value)), repr(size).encode()).hex()
-
-
-def _warn_once(name: str, value: Any) -> None:
-    if name not in _warned:
-        _warned.add(name)
-        warnings.warn(
-            f"{name} ({type(value).__name__}) is larger than {LIMIT // 1024**2} MB: a change of it inside the same type "
-            "and shape is not noticed by cache and resume. Pass it as an argument instead.",
-            stacklevel=2,
-        )

@@ -94,8 +94,9 @@ def finish(node: Node, sink: Sink, plain: bool = False) -> Encoded | Draft:
 def opened(encoded: Encoded, blobs: BlobStore | None) -> tuple[Node, list[memoryview]]:
     """The tree of `encoded` and its buffers, which are private to the caller and writable."""
     if encoded.data is not None:
-        data: bytes | bytearray = encoded.data
-        return unpack(bytearray(data) if data[:1] != b"j" else data, blobs)
+        data = encoded.data
+        # A copy of its own, which the value's arrays may be written into.
+        return unpack(data if data[:1] == b"j" else memoryview(bytearray(data)), blobs)
     if encoded.blob is None or blobs is None:
         raise ValueError("a large value can be read only from the store that holds it")
     return unpack(blobs.open(encoded.blob), blobs)

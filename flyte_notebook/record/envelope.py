@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore
 
 Node: TypeAlias = Any
-Buffer: TypeAlias = "bytes | bytearray | memoryview"
+Buffer: TypeAlias = bytes | memoryview
 
 INLINE = 8 * 1024
 """Largest envelope, in bytes, that is kept in the journal; larger ones become blobs."""
@@ -32,9 +32,7 @@ _UNIDENTIFYING = frozenset("bphnso")
 """Keys of a tagged node that say where its memory lies and how it looks, not what it is; `d` stands for them."""
 
 dump: Callable[[Node], str] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-dump_sorted: Callable[[Node], str] = json.JSONEncoder(
-    separators=(",", ":"), ensure_ascii=False, sort_keys=True
-).encode
+dump_sorted: Callable[[Node], str] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode
 load: Callable[[str], Node] = json.JSONDecoder().decode
 
 

@@ -48,9 +48,7 @@ class DataclassConverter(Converter):
     @cached_property
     def fields(self) -> dict[str, Converter]:
         """By name. Compiled at first use: a dataclass may hold itself."""
-        parameters = dict(
-            zip(getattr(self.cls, "__parameters__", ()), typing.get_args(self.annotation), strict=False)
-        )
+        parameters = dict(zip(getattr(self.cls, "__parameters__", ()), typing.get_args(self.annotation), strict=False))
         declared = dataclasses.fields(self.cls)
         hints = field_types(self.cls, [f.name for f in declared], parameters)
         # `x: int = None` is common, and a cluster lets it pass.
@@ -97,9 +95,7 @@ class DataclassConverter(Converter):
         given = {f.name for f in dataclasses.fields(self.cls) if f.init}
         missing = [name for name in self.fields if name in given & self._required() and name not in value]
         if missing:
-            raise Mismatch(
-                f"The original fields are missing the following keys from the dataclass fields: {missing}"
-            )
+            raise Mismatch(f"The original fields are missing the following keys from the dataclass fields: {missing}")
         extra = [name for name in value if name not in given]
         if extra:
             raise Mismatch(
@@ -117,7 +113,7 @@ class DataclassConverter(Converter):
         if node.get(KIND) != "record":
             return adopted(lift_any(node, buffers), self.cls)
         # Not through __init__: `__post_init__` has run on these values already, and would see them changed by itself.
-        value = object.__new__(self.cls)
+        value: Any = object.__new__(self.cls)
         recorded = node["f"]
         for field in dataclasses.fields(self.cls):
             if field.name in recorded:

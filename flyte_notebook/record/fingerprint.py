@@ -33,7 +33,5 @@ def fingerprint_parts(fn: Any) -> dict[str, str]:
 
 def explain(old: dict[str, str], new: dict[str, str]) -> list[str]:
     """What differs between the parts of two fingerprints, in words: `helper clean() changed`, `captured X added`."""
-    changes = [
-        f"{label} {'changed' if label in new else 'removed'}" for label in old if old[label] != new.get(label)
-    ]
+    changes = [f"{label} {'changed' if label in new else 'removed'}" for label in old if old[label] != new.get(label)]
     return changes + [f"{label} added" for label in new if label not in old]

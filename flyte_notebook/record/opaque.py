@@ -6,11 +6,11 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+from flyte_notebook.record.arrays import is_flat, lift_array, lower_array
+from flyte_notebook.record.atoms import is_atom, lift_atom, lower_atom
 from flyte_notebook.record.converter import Converter
 from flyte_notebook.record.digest import digest, type_name
 from flyte_notebook.record.envelope import KIND, Node, Sink, dump_sorted
-from flyte_notebook.record.arrays import is_flat, lift_array, lower_array
-from flyte_notebook.record.atoms import is_atom, lift_atom, lower_atom
 from flyte_notebook.record.sketch import outline, title
 
 _PLAIN = frozenset({type(None), bool, int, float, str})
@@ -98,7 +98,9 @@ def _lower_data(value: Any, sink: Sink, depth: int) -> Node:
 
 
 def _lower_bytes(value: bytes | bytearray, sink: Sink) -> Node:
-    node = sink.tag(type(value).__name__, b=sink.buffer(value), s=len(value), p=bytes(value[:60]).decode("latin-1"))
+    node = sink.tag(
+        type(value).__name__, b=sink.buffer(bytes(value)), s=len(value), p=bytes(value[:60]).decode("latin-1")
+    )
     return sink.identify(node, lambda: digest(bytes(value)), len(value))
 
 

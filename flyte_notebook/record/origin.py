@@ -32,7 +32,8 @@ def is_users_file(filename: str | None) -> bool:
 
 def is_users(module_name: str | None) -> bool:
     """True for the notebook's own namespace, for modules outside the standard library and installed packages, and for
-    names of modules that are not there (the code in them came by pickle)."""
+    names of modules that are not there (the code in them came by pickle).
+    """
     if not module_name or module_name == "__main__":
         return True
     if module_name.partition(".")[0] in (_PACKAGE, "builtins"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from json.encoder import encode_basestring
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, ClassVar
 
 from flyte_notebook.record.converter import Converter, mismatch
@@ -74,8 +74,9 @@ class IntScalar(Scalar):
             if not isinstance(value, int) or isinstance(value, bool):
                 raise mismatch(self.annotation, value)
             value = int(value)
-        if LEAST <= value <= GREATEST:
-            return value
+        number: int = value
+        if LEAST <= number <= GREATEST:
+            return number
         raise ValueError(f"Value out of range: {value}; an int has 64 bits, annotate it Any to carry more")
 
     def text(self, value: Any) -> str:
@@ -100,7 +101,7 @@ class FloatScalar(Scalar):
         value = self.exact(value)
         if isfinite(value):
             return float.__repr__(value)
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 class StrScalar(Scalar):

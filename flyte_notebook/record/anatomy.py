@@ -1,0 +1,156 @@
+"""What functions, classes and captured values are made of, for whoever asks what code depends on."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib.util
+import inspect
+import random
+import types
+import typing
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flyte_notebook.record.digest import combined, type_name
+
+LIMIT = 1024 * 1024
+"""Bytes of a captured value that are read; a larger one counts by name, type and shape."""
+
+_warned: set[str] = set()
+
+
+def short_name(function: types.FunctionType) -> str:
+    """`clean`, `Model.fit`: the qualified name, from the innermost function on."""
+    return function.__qualname__.rpartition("<locals>.")[2]
+
+
+def cells_of(function: types.FunctionType) -> dict[str, Any]:
+    """What a function captured: its cells, by name."""
+    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+
+
+def contents_of(function: types.FunctionType) -> Iterator[Any]:
+    """The values that a function captured and that are bound by now."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:
+            continue
+
+
+def defaults_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """The defaults of a function's parameters, by name."""
+    positional = function.__defaults__ or ()
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    yield from zip(names[len(names) - len(positional) :], positional, strict=True)
+    yield from (function.__kwdefaults__ or {}).items()
+
+
+def hints_of(cls: type) -> dict[str, str]:
+    """The annotations written in a class, as text."""
+    return {
+        name: hint if isinstance(hint, str) else getattr(hint, "__qualname__", str(hint))
+        for name, hint in inspect.get_annotations(cls).items()
+    }
+
+
+def hinted_by(cls: type) -> list[Any]:
+    """What the annotations written in a class stand for, where that can be told."""
+    try:
+        return [hint for name, hint in typing.get_type_hints(cls).items() if name in inspect.get_annotations(cls)]
+    except (NameError, TypeError, AttributeError):
+        return []
+
+
+def code_of(cls: type) -> Iterator[tuple[str, Any]]:
+    """Methods and nested classes that are written in a class; those that a decorator makes follow from its fields."""
+    for name, value in cls.__dict__.items():
+        if isinstance(value, property):
+            accessors = (value.fget, value.fset, value.fdel)
+            yield from ((name, a) for a in accessors if isinstance(a, types.FunctionType))
+            continue
+        function = value.func if isinstance(value, functools.cached_property) else value
+        function = getattr(function, "__func__", function)
+        written = isinstance(function, types.FunctionType) and function.__code__.co_filename != "<string>"
+        if written or isinstance(function, type):
+            yield name, function
+
+
+def data_of(cls: type) -> Iterator[tuple[str, Any]]:
+    """The values that a class holds: attributes, members of an enum, defaults of fields."""
+    if hasattr(cls, "__members__"):
+        yield from ((name, member.value) for name, member in cls.__members__.items())
+        return
+    for name, value in cls.__dict__.items():
+        # Python's own are generated, and some are noted down only when the class is first used.
+        own = (name.startswith("__") and name.endswith("__")) or name == "_abc_impl"
+        if not own and not isinstance(value, _NOT_DATA):
+            yield name, value
+    if dataclasses.is_dataclass(cls):
+        for field in dataclasses.fields(cls):
+            if field.default_factory is not dataclasses.MISSING:
+                yield field.name, field.default_factory
+    for name, field in getattr(cls, "__pydantic_fields__", {}).items():
+        yield name, (field.default, field.default_factory)
+
+
+_NOT_DATA = (
+    types.FunctionType,
+    types.MemberDescriptorType,
+    types.GetSetDescriptorType,
+    property,
+    staticmethod,
+    classmethod,
+    functools.cached_property,
+    type,
+)
+
+
+def file_of(module_name: str) -> str | None:
+    """The source file of a module that is not imported yet."""
+    try:
+        spec = importlib.util.find_spec(module_name)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return spec.origin if spec is not None else None
+
+
+def source_digest(filename: str | None) -> str:
+    """Of a whole module, without comments and formatting; by name where it has no readable source."""
+    try:
+        tree = ast.parse(Path(filename or "").read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return combined("unreadable", str(filename).encode()).hex()
+    return combined(ast.dump(tree)).hex()
+
+
+def is_engine(cls: type) -> bool:
+    """Environments and other objects of this package's machinery: declarations, which do not change what code does."""
+    return cls.__module__.startswith(("flyte_notebook.api", "flyte_notebook.engine", "flyte_notebook.notebook"))
+
+
+def is_random(value: Any) -> bool:
+    """A generator of random numbers changes with every use."""
+    return isinstance(value, random.Random) or type(value).__module__.startswith("numpy.random")
+
+
+def outline(value: Any) -> str:
+    """A digest of type and shape (or length) alone."""
+    shape = getattr(value, "shape", None)
+    size = len(value) if shape is None and hasattr(value, "__len__") else shape
+    return combined(type_name(type(value)), repr(size).encode()).hex()
+
+
+def warn_once(name: str, value: Any) -> None:
+    """Say that a captured value is too large to be read."""
+    if name not in _warned:
+        _warned.add(name)
+        warnings.warn(
+            f"{name} ({type(value).__name__}) is larger than {LIMIT // 1024**2} MB: a change of it inside the same type "
+            "and shape is not noticed by cache and resume. Pass it as an argument instead.",
+            stacklevel=2,
+        )
