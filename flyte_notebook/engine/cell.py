@@ -96,12 +96,15 @@ async def open_cell(
     """
     __tracebackhide__ = True
     cell = Cell(settings or Settings(), Origin(notebook, cell_id, source))
+    caller = current_action()
     token = enter(Frame(None, cell, custom_context=dict(cell._settings.custom_context)))
-    with output.capturing(), interrupt.catching(cell.loop, cell.stop), _adopted(cell):
+    with output.capturing(), interrupt.catching(cell.loop, cell.stop), _adopted(cell, caller):
         try:
             yield cell
         except asyncio.CancelledError as error:
             instead = cell.take_cancellation()
+            if instead is not None:
+                await _hear_repeat()
             await _finish(cell, Phase.ABORTED, _cancelled_record(instead))
             raise (instead or error) from None
         except BaseException as error:
@@ -114,10 +117,15 @@ async def open_cell(
                 leave(token)
 
 
+async def _hear_repeat() -> None:
+    """A task that was cancelled while it ran nested code, in a blocking call, is told once more at its next await."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+
+
 @contextlib.contextmanager
-def _adopted(cell: Cell) -> Iterator[None]:
+def _adopted(cell: Cell, call: Call | None) -> Iterator[None]:
     """A run started inside an action ends with it: its owner counts among the action's children."""
-    call: Call | None = current_action()
     task = cell._owner
     if call is None or task is None or call.run.loop is not cell.loop or task is call.runner:
         yield
