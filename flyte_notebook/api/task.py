@@ -64,6 +64,8 @@ class Task(Generic[P, R]):
         self.interface = interface or Interface.of(func, name)
         self.parent_env_name = env.name if env is not None else name.rpartition(".")[0]
         self._env = weakref.ref(env) if env is not None else None
+        # The weak reference is the SDK's attribute; this one keeps an environment that only its tasks know.
+        self._kept_env = env
         for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
             if hasattr(func, attribute):
                 setattr(self, attribute, getattr(func, attribute))
