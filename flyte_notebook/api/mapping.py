@@ -61,7 +61,7 @@ class _Map:
         """The same, for `async for`."""
         task = _checked(func, concurrency)
         if current_frame() is None:
-            return _plain_aio(func, iterables, return_exceptions)
+            return _plain_aio(func, task, iterables, return_exceptions)
         return _mapped(func, task, iterables, group_name, concurrency, return_exceptions)
 
 
@@ -182,9 +182,9 @@ def _plain(
 
 
 async def _plain_aio(
-    func: Mapped, iterables: tuple[Iterable[Any], ...], return_exceptions: bool
+    func: Mapped, task: Task[..., Any], iterables: tuple[Iterable[Any], ...], return_exceptions: bool
 ) -> AsyncGenerator[Any, None]:
-    call = _caller(func, func.func if isinstance(func, functools.partial) else func)
+    call = _caller(func, task)
     for item in zip(*iterables, strict=False):
         try:
             result = await call(*item)

@@ -152,7 +152,7 @@ class Run:
         return ActionOutputs({}) if encoded is None else self._named(self._decoded(encoded))
 
     @_Dual
-    def abort(self, reason: str = "") -> None:  # noqa: ARG002 - the SDK's signature
+    def abort(self, reason: str = "") -> None:
         """Ask the run to stop; harmless when it has ended. A run of another process is not reached."""
         if self.live is not None:
             self.live.cancel()

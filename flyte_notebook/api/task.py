@@ -88,7 +88,7 @@ class Task(Generic[P, R]):
         if self.is_async:
             return submit(self, args, kwargs)  # type: ignore[return-value]  # R is the coroutine's type here
         self._remark_blocking()
-        return bridge.run_sync(submit, self, args, kwargs)
+        return cast(R, bridge.run_sync(submit, self, args, kwargs))
 
     def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Any]:
         """Call the task from async code, also a sync one; await the coroutine for its result."""

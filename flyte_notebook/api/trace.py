@@ -7,7 +7,7 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from flyte_notebook.engine import failures
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
@@ -33,7 +33,8 @@ def trace(func: F) -> F:
         wrapper = _generator(func)
     else:
         wrapper = _function(func)
-    return functools.update_wrapper(wrapper, func)
+    functools.update_wrapper(wrapper, func)
+    return cast(F, wrapper)
 
 
 class _Traced:

@@ -97,21 +97,21 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
     patch_loop(loop)
     _nesting.depth = depth + 1
     try:
-        value, interrupted = loop.run_until_complete(_settled(fn, *args))
+        outcome = loop.run_until_complete(_settled(fn, *args))
     finally:
         _nesting.depth = depth
-    if interrupted is not None:
-        raise interrupted
-    return value
+    if isinstance(outcome, KeyboardInterrupt):
+        raise outcome
+    return outcome
 
 
-async def _settled(fn: AsyncFn[T], *args: Any) -> tuple[Any, KeyboardInterrupt | None]:
-    """Result or interrupt as values: a KeyboardInterrupt that leaves a task tears down the loop below it."""
+async def _settled(fn: AsyncFn[T], *args: Any) -> T | KeyboardInterrupt:
+    """Result, or interrupt as a value: a KeyboardInterrupt that leaves a task tears down the loop below it."""
     __tracebackhide__ = True
     try:
-        return await fn(*args), None
+        return await fn(*args)
     except KeyboardInterrupt as interrupt:
-        return None, interrupt
+        return interrupt
 
 
 def _send(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> Future[T]:

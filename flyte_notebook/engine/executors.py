@@ -41,7 +41,7 @@ class OnLoop:
 
     async def execute(
         self,
-        call: Call,  # noqa: ARG002 - the protocol's
+        call: Call,
         func: Callable[..., Awaitable[Any]],
         values: dict[str, Any],
         started: Callable[[], None],

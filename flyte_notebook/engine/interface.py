@@ -12,7 +12,7 @@ from flyte_notebook.engine.signature import is_named_tuple, output_types, parame
 from flyte_notebook.errors import RuntimeDataValidationError
 from flyte_notebook.record.annotations import converter
 from flyte_notebook.record.converter import Converter, shown
-from flyte_notebook.record.encoded import Draft, Encoded, finish, opened
+from flyte_notebook.record.encoded import Draft, Encoded, finish, opened, tree
 from flyte_notebook.record.envelope import Sink, canonical_text, digest_text
 from flyte_notebook.record.opaque import AnyConverter
 from flyte_notebook.record.preview import describe_items
@@ -116,27 +116,27 @@ class Interface:
         if quick is not None and (encoded := quick(values)) is not None:
             return encoded, True
         sink = Sink()
-        tree: dict[str, Any] = {}
+        items: dict[str, Any] = {}
         settled = True
         for name, convert in self._converters.items():
             value = values[name]
             try:
-                tree[name] = convert.lower(value, sink)
+                items[name] = convert.lower(value, sink)
             except (TypeError, ValueError, RecursionError) as error:
                 raise _explained(name, convert, value, error) from error
             settled = settled and convert.settled(value)
-        return finish(tree, sink), settled
+        return finish(items, sink), settled
 
     def decode_inputs(self, encoded: Encoded, blobs: BlobStore | None = None) -> dict[str, Any]:
         """Fresh values by name. `blobs` is needed for large values.
 
         Raises TypeError, naming the variable, when a value cannot be rebuilt; what the store raises when it is damaged.
         """
-        tree, buffers = opened(encoded, blobs)
+        items, buffers = opened(encoded, blobs)
         values = {}
         for name, convert in self._converters.items():
             try:
-                values[name] = convert.lift(tree[name], buffers)
+                values[name] = convert.lift(items[name], buffers)
             except Exception as error:
                 raise TypeError(
                     f"Error converting input '{name}':\nExpected Python type: {convert.annotation}\n"
@@ -148,8 +148,8 @@ class Interface:
         """The digest of inputs, leaving some out. `blobs` is needed for large values."""
         if not ignored:
             return encoded.digest
-        tree, _ = opened(encoded, blobs)
-        return digest_text(canonical_text({k: v for k, v in tree.items() if k not in ignored}, tagged=True))
+        items, _ = tree(encoded, blobs)
+        return digest_text(canonical_text({k: v for k, v in items.items() if k not in ignored}, tagged=True))
 
     @staticmethod
     def describe_inputs(encoded: Encoded, blobs: BlobStore | None = None) -> list[dict[str, Any]]:

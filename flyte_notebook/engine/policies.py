@@ -89,7 +89,7 @@ def _retryable(error: BaseException) -> bool:
 
 async def _decoded(call: Call, task: Callee) -> dict[str, Any]:
     inputs: Encoded = call.inputs
-    if inputs.blob is not None:
+    if inputs.is_slow(call.run.store.blobs):
         return await asyncio.to_thread(task.interface.decode_inputs, inputs, call.run.store.blobs)
     return task.interface.decode_inputs(inputs, call.run.store.blobs)
 
@@ -128,7 +128,8 @@ def cache_key(call: Call, task: Callee) -> str | None:
     cache = None if settings.disable_run_cache else task.caching(settings.cache)
     if cache is None:
         return None
-    key = blake2b(task.interface.digest_without(call.inputs, cache.get_ignored_inputs()), digest_size=20)
+    inputs = task.interface.digest_without(call.inputs, cache.get_ignored_inputs(), call.run.store.blobs)
+    key = blake2b(inputs, digest_size=20)
     for part in (task.name, task.version(cache, partial(call.run.fingerprint, task.func))):
         key.update(part.encode() + b"\0")
     return key.hexdigest()
@@ -144,6 +145,6 @@ def cached(call: Call, task: Callee, key: str) -> tuple[str, Encoded] | None:
     if found is None:
         return None
     run, _, output = found
-    if output.blob is not None and not call.run.store.blobs.exists(output.blob):
+    if not output.is_whole(call.run.store.blobs):
         return None
     return run, output

@@ -72,7 +72,7 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     inputs, immutable = task.interface.encode_inputs(values)
     parent = frame.parent(task.short_name)
     run = parent.run
-    if isinstance(inputs, Draft) and parent.open:
+    if isinstance(inputs, Draft):
         inputs = await _sealed_in_turn(inputs, parent)
     if not parent.open:
         raise errors.ActionAbortedError(f"{task.name} was called after {run.name}, which it belongs to, had ended")
@@ -241,6 +241,6 @@ async def sealed(draft: Draft, blobs: BlobStore) -> Encoded:
 
 async def decoded(task: Callee, result: Encoded, blobs: BlobStore) -> Any:
     """A fresh copy of a recorded result; large ones are read in a thread."""
-    if result.blob is not None:
+    if result.is_slow(blobs):
         return await asyncio.to_thread(task.interface.decode_output, result, blobs)
     return task.interface.decode_output(result, blobs)

@@ -115,7 +115,8 @@ class OutputWritten(NamedTuple):
 class Noted(NamedTuple):
     """A remark on an action. `kind`: `thread` (body still running in a thread; text empty when it ended),
     `blocking` (body blocks the loop), `report` (text is the report's HTML), `late` (a result that came after the
-    action ended)."""
+    action ended).
+    """
 
     run: str
     id: str
