@@ -92,6 +92,10 @@ class BlobStore:
         """True when the file is there; its content is not looked at."""
         return self.path(sha).is_file()
 
+    def is_verified(self, sha: str) -> bool:
+        """True when this process wrote or checked it, so that opening it again is quick."""
+        return sha in self._verified
+
     def path(self, sha: str) -> Path:
         """Where the blob is, or would be.
 

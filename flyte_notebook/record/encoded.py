@@ -16,6 +16,8 @@ from flyte_notebook.record.envelope import (
     encode_text,
     length,
     pack,
+    references,
+    tree_of,
     unpack,
 )
 
@@ -37,6 +39,18 @@ class Encoded:
     """Bytes of the value, buffers included."""
     preview: str | None
     """One line of text; None when it can be had from `data`."""
+
+    def is_slow(self, blobs: BlobStore) -> bool:
+        """True when decoding it is better done in a thread: it is long, or blobs have to be checked first."""
+        return self.data is None or not all(map(blobs.is_verified, references(self.data)))
+
+    def is_whole(self, blobs: BlobStore) -> bool:
+        """True when all that it needs is in `blobs`; contents are not verified here but when they are read."""
+        if self.data is None:
+            if self.blob is None or not blobs.exists(self.blob):
+                return False
+            return all(map(blobs.exists, references(blobs.peek(self.blob))))
+        return all(map(blobs.exists, references(self.data)))
 
 
 class Draft:
@@ -100,3 +114,12 @@ def opened(encoded: Encoded, blobs: BlobStore | None) -> tuple[Node, list[memory
     if encoded.blob is None or blobs is None:
         raise ValueError("a large value can be read only from the store that holds it")
     return unpack(blobs.open(encoded.blob), blobs)
+
+
+def tree(encoded: Encoded, blobs: BlobStore | None) -> tuple[Node, list[int]]:
+    """The tree of `encoded` and the sizes of its buffers, which are not read. ValueError when `blobs` is missing."""
+    if encoded.data is not None:
+        return tree_of(encoded.data)
+    if encoded.blob is None or blobs is None:
+        raise ValueError("the value is in a store that is not at hand")
+    return tree_of(blobs.peek(encoded.blob))

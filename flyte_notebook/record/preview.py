@@ -7,8 +7,8 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from flyte_notebook.record.encoded import Encoded
-from flyte_notebook.record.envelope import KIND, Node, dump, encode_text, tree_of
+from flyte_notebook.record.encoded import Encoded, tree
+from flyte_notebook.record.envelope import KIND, Node, dump, encode_text
 from flyte_notebook.record.sketch import CELL, TITLE, cut
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def preview(encoded: Encoded, blobs: BlobStore | None = None) -> str:
     if encoded.preview is not None:
         return encoded.preview
     try:
-        node, _ = _tree(encoded, blobs)
+        node, _ = tree(encoded, blobs)
         return text(node)
     except Exception as error:  # noqa: BLE001 - a damaged record must not break the view of all others
         return f"<unreadable: {cut(str(error), CELL)}>"
@@ -40,7 +40,7 @@ def describe(encoded: Encoded, blobs: BlobStore | None = None) -> dict[str, Any]
     unpickles and never raises.
     """
     try:
-        node, _ = _tree(encoded, blobs)
+        node, _ = tree(encoded, blobs)
         return {"type": type_of(node), **_shown(node), "size": encoded.size}
     except Exception:  # noqa: BLE001 - as above
         return {"type": "", "text": preview(encoded), "html": None, "size": encoded.size}
@@ -49,21 +49,13 @@ def describe(encoded: Encoded, blobs: BlobStore | None = None) -> dict[str, Any]
 def describe_items(encoded: Encoded, blobs: BlobStore | None = None) -> list[dict[str, Any]]:
     """`name`, `type`, `text`, `html` and `size` of each of recorded inputs. Never unpickles and never raises."""
     try:
-        tree, sizes = _tree(encoded, blobs)
+        items, sizes = tree(encoded, blobs)
         return [
             {"name": name, "type": type_of(node), **_shown(node), "size": _size(node, sizes)}
-            for name, node in tree.items()
+            for name, node in items.items()
         ]
     except Exception:  # noqa: BLE001 - as above
         return [{"name": "inputs", "type": "", "text": preview(encoded), "html": None, "size": encoded.size}]
-
-
-def _tree(encoded: Encoded, blobs: BlobStore | None) -> tuple[Node, list[int]]:
-    if encoded.data is not None:
-        return tree_of(encoded.data)
-    if encoded.blob is None or blobs is None:
-        raise ValueError("the value is in a store that is not at hand")
-    return tree_of(blobs.open(encoded.blob))
 
 
 def _shown(node: Node) -> dict[str, Any]:
