@@ -8,14 +8,16 @@ export class Link {
   readonly store: RunStore;
   /** Sequence number of the last patch applied; null until a snapshot has come. */
   #seq: number | null = null;
+  /** False once the kernel is gone or has closed the view: nobody listens. */
+  #open = true;
   /** Details that have been asked for and not answered yet. */
   readonly #asked = new Set<number>();
 
+  readonly #send: (message: ToKernel) => void;
+
   /** `header` is what the widget's model knew before the kernel answered. */
-  constructor(
-    header: unknown,
-    readonly send: (message: ToKernel) => void,
-  ) {
+  constructor(header: unknown, send: (message: ToKernel) => void) {
+    this.#send = send;
     this.store = new RunStore(readHeader(header));
   }
 
@@ -23,26 +25,28 @@ export class Link {
     this.#seq = null;
     // Whatever was asked before may never be answered.
     this.#asked.clear();
-    this.send({ type: "hello" });
+    this.#send({ type: "hello" });
   }
 
   /** Ask for the details of an action, unless the answer is on its way. */
   requestDetail(index: number): void {
-    if (this.#asked.has(index)) return;
+    if (!this.#open || this.#asked.has(index)) return;
     this.#asked.add(index);
-    this.send({ type: "detail", i: index });
+    this.#send({ type: "detail", i: index });
   }
 
   /** Ask the kernel to cancel the run, or one action with all it started. */
   cancel(index?: number): void {
+    if (!this.#open) return;
     if (index === undefined) this.store.cancelling = true;
     else this.store.cancellingActions.add(index);
-    this.send(index === undefined ? { type: "cancel" } : { type: "cancel", i: index });
+    this.#send(index === undefined ? { type: "cancel" } : { type: "cancel", i: index });
     this.store.notify();
   }
 
   /** The kernel is gone, or has nothing more to say: the clock stops where it is. */
   close(): void {
+    this.#open = false;
     const { header } = this.store;
     if (!header.live) return;
     this.store.setHeader({ ...header, elapsed: this.store.now(), live: false });
@@ -52,19 +56,20 @@ export class Link {
   /** The low-rate trait, which is there even when messages were missed, and when nothing but time went on. */
   receiveHeader(header: unknown): void {
     this.store.setHeader(readHeader(header));
-    this.store.notify();
+    this.store.heard();
   }
 
   receive(content: unknown): void {
     const message = readMessage(content);
     if (message === null) return;
     this.#apply(message);
-    this.store.notify();
+    this.store.heard();
   }
 
   #apply(message: FromKernel): void {
     switch (message.type) {
       case "snapshot":
+        this.#open = true;
         this.#seq = message.seq;
         this.store.setHeader(message.run);
         this.store.replace(message.rows);

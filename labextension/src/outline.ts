@@ -89,6 +89,14 @@ export class Outline {
     else if (this.state(node) !== "leaf") this.open(node);
   }
 
+  /** What was folded or unfolded by hand. */
+  chosenFolds(): [Node, "open" | "closed"][] {
+    return [...this.#folds].flatMap(([index, fold]) => {
+      const node = this.store.nodes.get(index);
+      return node === undefined ? [] : [[node, fold]];
+    });
+  }
+
   #fold(node: Node, state: "open" | "closed"): void {
     const offered = this.selected === -1 - node.index;
     this.#folds.set(node.index, state);

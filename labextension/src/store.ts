@@ -88,6 +88,7 @@ export class RunStore {
   cancelling = false;
   readonly cancellingActions = new Set<number>();
   #latest = 0;
+  #heard: number;
   #origin: number | undefined;
   readonly #listeners = new Set<() => void>();
 
@@ -97,6 +98,7 @@ export class RunStore {
     readonly clock: () => number = () => performance.now(),
   ) {
     this.header = header;
+    this.#heard = clock();
     this.setHeader(header);
   }
 
@@ -123,6 +125,17 @@ export class RunStore {
     // Messages travel for a while: the one that took least tells the run's start best, and keeps time monotonic.
     const origin = this.clock() - header.elapsed;
     this.#origin = Math.min(this.#origin ?? origin, origin);
+  }
+
+  /** The kernel said something, and the views shall show it. */
+  heard(): void {
+    this.#heard = this.clock();
+    this.notify();
+  }
+
+  /** Milliseconds since the kernel was last heard of, while there is something to hear. */
+  get silence(): number {
+    return this.ticking ? this.clock() - this.#heard : 0;
   }
 
   /** Milliseconds since the run's start: ticking while it is live, else where it ended. */

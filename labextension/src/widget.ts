@@ -22,10 +22,8 @@ export default function widget() {
     link = current;
     const onMessage = (content: unknown) => current.receive(content);
     const onHeader = () => current.receiveHeader(model.get("header"));
-    // Told by the model when its kernel is restarted, dies or drops it.
-    const onComm = (source: unknown) => {
-      if ((source as { comm_live?: unknown } | undefined)?.comm_live === false) current.close();
-    };
+    // The model's comm was live when it was made: the next change is that its kernel is gone.
+    const onComm = () => current.close();
     model.on("msg:custom", onMessage);
     model.on("change:header", onHeader);
     model.on("comm_live_update", onComm);

@@ -6,13 +6,12 @@ const text = (nodes: TableNode[]): string =>
 const tags = (nodes: TableNode[]): string[] =>
   nodes.flatMap(node => (typeof node === "string" ? [] : [node.tag, ...tags(node.children)]));
 
-test("a table keeps its structure, spans and known classes", () => {
-  const nodes = readTable(
-    '<table class="dataframe jp-Dialog"><tr><th colspan="2">a</th></tr><tr><td>1</td></tr></table>',
-  );
-  expect(tags(nodes)).toEqual(["table", "tr", "th", "tr", "td"]);
-  expect(nodes[0]).toMatchObject({ className: "fn-table-dataframe" });
-  expect(JSON.stringify(nodes)).toContain('"colSpan":2');
+test("a table keeps its structure and loses its attributes", () => {
+  const nodes = readTable('<table class="jp-Dialog"><tr><th style="top:0">a</th></tr></table><p>1 row</p>');
+  expect(nodes).toEqual([
+    { tag: "table", children: [{ tag: "tr", children: [{ tag: "th", children: ["a"] }] }] },
+    { tag: "p", children: ["1 row"] },
+  ]);
 });
 
 test("entities are text, and text is never markup", () => {
@@ -38,7 +37,7 @@ test.each([
 
 test("tags that are never closed, or closed twice, stay harmless", () => {
   expect(text(readTable("<table><tr><td>a</table></td></tr>b"))).toBe("a|b");
-  expect(tags(readTable("<div>".repeat(1_000)))).toHaveLength(12);
+  expect(tags(readTable("<td>".repeat(1_000)))).toHaveLength(8);
 });
 
 test("numbers of entities beyond Unicode are replaced", () => {

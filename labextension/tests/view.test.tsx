@@ -295,13 +295,35 @@ test("the tree is there at once from the header, before the kernel has answered"
 
 test("a kernel that goes away stops the clock and takes Cancel with it", async () => {
   const { model, el, button } = await show([row(0, { s: "RUNNING", b: 0 })]);
-  model.emit("comm_live_update", { comm_live: false });
+  model.emit("comm_live_update", undefined);
   await frame();
   expect(button("Cancel")).toBeUndefined();
   expect(el.textContent).toContain("Kernel gone");
   const before = el.textContent;
   await vi.advanceTimersByTimeAsync(3_000);
   expect(el.textContent).toBe(before);
+});
+
+test("nothing is sent to a kernel that is gone, and the details say where they are", async () => {
+  const { model, el, item, click } = await show([row(0, { s: "RUNNING" }), row(1, { s: "RUNNING" })]);
+  await click(item(0));
+  model.emit("comm_live_update", undefined);
+  const before = model.sent.length;
+  await click(item(1));
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(model.sent).toHaveLength(before);
+  expect(el.textContent).toContain("on record: %flyte show main-x7k2ab");
+});
+
+test("a kernel that has not been heard of for a while is said to be silent", async () => {
+  const { model, el } = await show([row(0, { s: "RUNNING" })]);
+  await vi.advanceTimersByTimeAsync(4_000);
+  expect(el.textContent).not.toContain("no news");
+  await vi.advanceTimersByTimeAsync(8_000);
+  expect(el.textContent).toContain("no news for 12 s");
+  model.emit("msg:custom", { type: "patch", seq: 2, run: header({ elapsed: 12_000 }), rows: [] });
+  await frame();
+  expect(el.textContent).not.toContain("no news");
 });
 
 test("a view that is removed leaves no timer behind", async () => {

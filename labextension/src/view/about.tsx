@@ -53,9 +53,15 @@ function label(name: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-function declared(value: unknown): string {
-  if (value === null || value === undefined || value === "") return "";
-  if (typeof value === "string") return value;
-  if (typeof value === "object" && Object.keys(value).length === 0) return "";
-  return JSON.stringify(value, null, typeof value === "object" ? 1 : 0).replace(/\n\s*/g, " ");
+/** Nested declarations as `cpu: 2, memory: 1Gi`; deeper than anyone declares, as JSON. */
+function declared(value: unknown, depth = 0): string {
+  if (value === null || value === undefined) return "";
+  if (typeof value !== "object") return String(value);
+  if (depth === 3) return JSON.stringify(value);
+  if (Array.isArray(value)) return value.map(item => declared(item, depth + 1)).join(", ");
+  return Object.entries(value)
+    .map(([name, inner]) => [name, declared(inner, depth + 1)])
+    .filter(([, text]) => text !== "")
+    .map(([name, text]) => `${name}: ${text}`)
+    .join(", ");
 }

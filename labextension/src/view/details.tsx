@@ -1,6 +1,7 @@
 // The pane under the tree: what one action was given, returned, printed and raised, and how it was declared.
 
 import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { duration, phaseName } from "../format";
 import type { Link } from "../link";
 import type { Detail } from "../protocol";
@@ -63,11 +64,12 @@ function subtitle({ row, phase, extent }: Node): string {
 
 function Panels({ store, link, node, uid, chosen, onChoose }: DetailsProps) {
   const detail = store.details.get(node.index);
-  if (detail === undefined) return <Missing run={store.header.name} live={link !== null} />;
+  if (detail === undefined) return <Missing store={store} link={link} />;
   const panels = panelsOf(node, detail);
   const panel = panels.find(({ name }) => name === chosen) ?? panels[0];
   if (panel === undefined) return null;
   const panelId = `fn-${uid}-panel`;
+  const follows = panel.name === "Log" && !isTerminal(node.phase);
   return (
     <>
       <div class="fn-tabs" role="tablist">
@@ -88,17 +90,49 @@ function Panels({ store, link, node, uid, chosen, onChoose }: DetailsProps) {
           </button>
         ))}
       </div>
-      <div
-        class="fn-panel"
-        role="tabpanel"
+      <Scrolling
+        // Another panel, or another action's, starts at its top.
+        key={`${node.index} ${panel.name}`}
+        follows={follows}
         id={panelId}
-        aria-labelledby={`fn-${uid}-tab-${panel.name}`}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: a panel that scrolls must be reachable from the keyboard
-        tabIndex={0}
+        tab={`fn-${uid}-tab-${panel.name}`}
       >
         {panel.content}
-      </div>
+      </Scrolling>
     </>
+  );
+}
+
+interface ScrollingProps {
+  follows: boolean;
+  id: string;
+  tab: string;
+  children: ComponentChildren;
+}
+
+/** A panel; one that `follows` stays at its end when it grows, until it is scrolled away from there. */
+function Scrolling({ follows, id, tab, children }: ScrollingProps) {
+  const panel = useRef<HTMLDivElement>(null);
+  const height = useRef(0);
+  useLayoutEffect(() => {
+    const element = panel.current;
+    if (element === null) return;
+    const atEnd = element.scrollTop + element.clientHeight >= height.current - 1;
+    if (follows && atEnd) element.scrollTop = element.scrollHeight;
+    height.current = element.scrollHeight;
+  });
+  return (
+    <div
+      ref={panel}
+      class="fn-panel"
+      role="tabpanel"
+      id={id}
+      aria-labelledby={tab}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable from the keyboard
+      tabIndex={0}
+    >
+      {children}
+    </div>
   );
 }
 
@@ -115,12 +149,14 @@ function panelsOf(node: Node, detail: Detail): Panel[] {
   return panels;
 }
 
-function Missing({ run, live }: { run: string; live: boolean }) {
+function Missing({ store, link }: Pick<DetailsProps, "store" | "link">) {
+  const { name, live } = store.header;
   if (live) return <div class="fn-panel fn-muted">Asking the kernel…</div>;
+  const reason =
+    link === null ? "were left out of the notebook to keep it small" : "were not fetched in time";
   return (
     <div class="fn-panel fn-muted">
-      These details were left out of the notebook to keep it small. They are on record:{" "}
-      <code>%flyte show {run}</code>
+      These details {reason}. They are on record: <code>%flyte show {name}</code>
     </div>
   );
 }

@@ -9,6 +9,8 @@ import { Progress } from "./progress";
 
 const ORDER: readonly Phase[] = ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "RUNNING", "QUEUED"];
 
+const SILENT_MS = 5_000;
+
 export function RunHeader({ store, link }: { store: RunStore; link: Link | null }) {
   const { header, counts } = store;
   const lost = !header.live && !header.ended && link !== null;
@@ -23,6 +25,7 @@ export function RunHeader({ store, link }: { store: RunStore; link: Link | null 
         <span class={`fn-word fn-phase-${header.phase}`}>
           {lost ? "Kernel gone" : phaseName(header.phase)}
         </span>
+        <Silence ms={store.silence} />
         <span class="fn-counts">
           {ORDER.filter(phase => counts[phase] > 0).map(phase => (
             <Count key={phase} phase={phase} count={counts[phase]} />
@@ -36,6 +39,19 @@ export function RunHeader({ store, link }: { store: RunStore; link: Link | null 
       {store.ticking && <Progress counts={counts} total={total} />}
       <RunError store={store} />
     </div>
+  );
+}
+
+/** The kernel sends something every second: when it does not, its process is blocked, or gone without a word. */
+function Silence({ ms }: { ms: number }) {
+  if (ms < SILENT_MS) return null;
+  return (
+    <span
+      class="fn-silence"
+      title="The kernel is blocked by code that holds it, or the connection to it is lost"
+    >
+      no news for {Math.floor(ms / 1000)} s
+    </span>
   );
 }
 

@@ -49,12 +49,7 @@ function Shown({ value }: { value: Value }) {
 function renderTable(node: TableNode, key: number) {
   if (typeof node === "string") return node;
   const Tag = node.tag;
-  const span = node.colSpan > 1 ? { colSpan: node.colSpan } : {};
-  return (
-    <Tag key={key} class={node.className} {...span}>
-      {node.children.map(renderTable)}
-    </Tag>
-  );
+  return <Tag key={key}>{node.children.map(renderTable)}</Tag>;
 }
 
 export function ErrorPanel({ error }: { error: Failure }) {

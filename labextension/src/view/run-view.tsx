@@ -1,7 +1,9 @@
 // One view of a run: header, tree, details. Several views may show one store; what each shows open is its own.
 
-import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { RefObject } from "preact";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { number, phaseName } from "../format";
+import { nameOf, offer, type Stance, standAs, take } from "../handover";
 import { pressKey, Typed } from "../keys";
 import type { Link } from "../link";
 import { type Line, Outline } from "../outline";
@@ -31,6 +33,10 @@ export function RunView({ store, link }: RunViewProps) {
   const [pane, setPane] = useState(false);
   const [panel, setPanel] = useState<string | null>(null);
   const node = outline.selectedLine?.node ?? null;
+  useHandover(outline, link, tree, { pane, panel }, stance => {
+    setPane(stance.pane);
+    setPanel(stance.panel);
+  });
 
   const activate = useCallback(
     (line: Line) => {
@@ -91,6 +97,39 @@ export function RunView({ store, link }: RunViewProps) {
       <Announcer store={store} />
     </div>
   );
+}
+
+/** A live view says how it stands; a saved view of the same run begins as the live one stood. */
+function useHandover(
+  outline: Outline,
+  link: Link | null,
+  tree: RefObject<HTMLElement | null>,
+  shown: Pick<Stance, "pane" | "panel">,
+  restore: (stance: Stance) => void,
+): void {
+  const latest = useRef(shown);
+  latest.current = shown;
+  const { name } = outline.store.header;
+  useLayoutEffect(() => {
+    if (link === null) {
+      const stance = take(name);
+      if (stance === null) return;
+      standAs(outline, stance);
+      restore(stance);
+      // Only on the page, where it will be put after this, can it have the focus.
+      if (stance.focused) requestAnimationFrame(() => tree.current?.focus({ preventScroll: true }));
+      return;
+    }
+    return offer(name, () => {
+      const selected = outline.selectedLine?.node;
+      return {
+        ...latest.current,
+        selected: selected === undefined ? null : nameOf(selected),
+        folds: new Map(outline.chosenFolds().map(([node, fold]) => [nameOf(node), fold])),
+        focused: tree.current !== null && tree.current === document.activeElement,
+      };
+    });
+  }, [name, outline]);
 }
 
 /** Paints again after changes of the store and, while time passes, ten times a second: at most once a frame. */

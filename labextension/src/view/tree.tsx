@@ -1,7 +1,7 @@
 // The scrolling tree: only the lines in sight exist, and they stay where they are while others come.
 
 import type { RefObject } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { axisEnd } from "../format";
 import type { Line, Outline } from "../outline";
 import { AxisHeader, axisStep } from "./axis";
@@ -32,7 +32,7 @@ export function Tree({ outline, uid, treeRef, onSelect, onToggle }: TreeProps) {
   const rowId = (line: Line) => `fn-${uid}-${line.key}`;
   return (
     <>
-      <AxisHeader end={end} />
+      {lines.length > 0 && <AxisHeader end={end} />}
       <div
         ref={treeRef}
         class="fn-tree"
@@ -80,7 +80,7 @@ interface Anchor {
 function useScroll(scroller: RefObject<HTMLDivElement | null>, outline: Outline) {
   const [top, setTop] = useState(0);
   const anchor = useRef<Anchor | null>(null);
-  const revealed = useRef(outline.selected);
+  const revealed = useRef<number | null>(null);
   const lines = outline.lines();
   const height = PAGE * ROW_PX;
   const bottom = Math.max(0, lines.length * ROW_PX - height);
@@ -94,17 +94,33 @@ function useScroll(scroller: RefObject<HTMLDivElement | null>, outline: Outline)
       if (held.atEnd) wanted = bottom;
       else if (place >= 0) wanted = Math.min(bottom, place * ROW_PX + held.offset);
     }
-    if (revealed.current !== outline.selected) {
+    // A renderer may be drawn before it is put on the page: then there is nothing to scroll yet.
+    if (revealed.current !== outline.selected && element.isConnected) {
       revealed.current = outline.selected;
       const place = outline.placeOf(outline.selected);
       if (place >= 0) wanted = Math.max(Math.min(wanted, place * ROW_PX), (place + 1) * ROW_PX - height);
     }
     if (Math.abs(wanted - element.scrollTop) >= 1) element.scrollTop = wanted;
-    setTop(wanted);
-    const line = lines[Math.floor(wanted / ROW_PX)];
-    anchor.current = line
-      ? { lines, key: line.key, offset: wanted % ROW_PX, atEnd: wanted >= bottom - 1 }
-      : null;
+    setTop(element.scrollTop);
+    anchor.current = anchorAt(lines, element.scrollTop, bottom);
   });
+  useEffect(() => {
+    const element = scroller.current;
+    if (element === null) return;
+    // Off the page or hidden, an element forgets where it was scrolled to.
+    const observer = new ResizeObserver(() => {
+      const place = outline.placeOf(anchor.current?.key ?? null);
+      if (element.clientHeight > 0 && element.scrollTop === 0 && place >= 0) {
+        element.scrollTop = place * ROW_PX + (anchor.current?.offset ?? 0);
+      }
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [scroller, outline]);
   return [top, setTop] as const;
+}
+
+function anchorAt(lines: readonly Line[], top: number, bottom: number): Anchor | null {
+  const line = lines[Math.floor(top / ROW_PX)];
+  return line ? { lines, key: line.key, offset: top % ROW_PX, atEnd: top >= bottom - 1 } : null;
 }
