@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore
 
 
+_LONG = 256 * 1024
+"""Bytes that take a few milliseconds to decode."""
+
+
 @dataclass(slots=True)
 class Encoded:
     """A value as it is recorded."""
@@ -42,7 +46,10 @@ class Encoded:
 
     def is_slow(self, blobs: BlobStore) -> bool:
         """True when decoding it is better done in a thread: it is long, or blobs have to be checked first."""
-        return self.data is None or not all(map(blobs.is_verified, references(self.data)))
+        if self.blob is not None:
+            return self.size > _LONG or not blobs.is_verified(self.blob)
+        data = self.data or b""
+        return data[:1] == b"r" and not all(map(blobs.is_verified, references(data)))
 
     def is_whole(self, blobs: BlobStore) -> bool:
         """True when all that it needs is in `blobs`; contents are not verified here but when they are read."""
