@@ -9,7 +9,7 @@ FRONTEND := $(shell find labextension -type f -not -path '*/node_modules/*' -not
 # One core each for the tests and for the kernels and processes they start.
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo lab test test-python test-notebooks test-frontend test-browser bench lint lint-python lint-frontend format screenshots clean
+.PHONY: help demo lab test test-python test-notebooks test-frontend test-browser bench lint lint-python lint-frontend format notebooks screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -76,6 +76,9 @@ test-frontend: labextension/node_modules/.yarn-state.yml ## the TypeScript side
 test-browser: $(VENV)/.dev ## JupyterLab in Chromium, which is found or installed
 	@$(BIN)/python tests/browser/chromium.py
 	@$(PYTEST) tests/browser
+
+notebooks: $(VENV)/.demo ## run all notebooks again and save their outputs
+	@$(BIN)/python notebooks/run.py --save notebooks/*.ipynb
 
 screenshots: test-browser ## the pictures of the README, taken by the browser tests
 	@mkdir -p docs && cp build/screenshots/*.png docs/
