@@ -14,6 +14,7 @@ from types import TracebackType
 
 from flyte_notebook import errors
 from flyte_notebook.record.model import ErrorRecord, Phase
+from flyte_notebook.record.origin import is_users_file
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _PLUMBING = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
@@ -59,14 +60,15 @@ def recorded(error: BaseException) -> ErrorRecord:
     """The failure as it goes on record: code, message, user frames as text, the line where it was raised."""
     root = error.__cause__ if isinstance(error, errors.BaseRuntimeError) and error.__cause__ else error
     tb = user_frames(root.__traceback__)
-    lines = traceback.extract_tb(tb)
+    # Where a library raised is of no use to the reader: the line is that of the user's own code which called it.
+    lines = [frame.lineno for frame in traceback.extract_tb(tb) if is_users_file(frame.filename)]
     kind = getattr(error, "kind", "user")
     return ErrorRecord(
         code=getattr(error, "code", None) or type(error).__name__,
         message=message_of(error),
         kind=kind if isinstance(kind, str) else "user",
         traceback=_text(root, tb),
-        line=lines[-1].lineno if lines else None,
+        line=lines[-1] if lines else None,
     )
 
 
