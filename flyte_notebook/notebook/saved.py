@@ -36,9 +36,11 @@ def run_bundle(tree: Tree, details: dict[int, Detail]) -> dict[str, Any]:
         row["i"] = numbers[node.index] = len(rows)
         if node.parent is not None:
             row["p"] = numbers[node.parent.index]
-        if node.id is None and len(kept) < len(tree.nodes):
-            row["g"] = {str(phase): number for phase, number in outline.counts(node).items()}
+        if any(child.index not in kept for child in outline.children(node)):
+            row["g"] = _by_phase(outline, node)
         rows.append(row)
+    if len(rows) < len(tree.nodes):
+        header["counts"] = _by_phase(outline, None)
     return {
         "version": VERSION,
         "run": header,
@@ -46,6 +48,11 @@ def run_bundle(tree: Tree, details: dict[int, Detail]) -> dict[str, Any]:
         "details": {str(numbers[index]): detail for index, detail in details.items() if index in numbers},
         "truncated": len(tree.nodes) - len(rows),
     }
+
+
+def _by_phase(outline: Outline, node: Node | None) -> dict[str, int]:
+    """What the browser cannot count, because not all rows are there."""
+    return {str(phase): number for phase, number in outline.counts(node).items()}
 
 
 def detailed(tree: Tree) -> list[Node]:

@@ -203,6 +203,16 @@ def test_a_huge_run_saves_its_failures_and_its_upper_levels_and_says_what_is_mis
     assert {"main", "report"} <= {row["n"] for row in rows}
     assert [row["x"] for row in rows if row.get("s") == "FAILED"] == ["ValueError: bad row 7"]
     assert [row["g"] for row in rows if row["k"] == "group"] == [{"SUCCEEDED": 2999, "FAILED": 1}]
+    assert bundle["run"]["counts"] == {"RUNNING": 2, "SUCCEEDED": 2999, "FAILED": 1}
+
+
+def test_a_task_whose_calls_are_left_out_says_how_many_there_were() -> None:
+    run = Run()
+    run.submit("m", name="main")
+    for number in range(1500):
+        run.submit(f"s{number}", "m", "score")
+        run.succeed(f"s{number}")
+    assert saved.run_bundle(run.end(), {})["rows"][0]["g"] == {"SUCCEEDED": 1500}
 
 
 def test_details_are_bounded_and_failures_come_first() -> None:
