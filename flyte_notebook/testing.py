@@ -28,6 +28,8 @@ _VARYING_TEXT = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(\+\d\d:?\d\d|Z)?"), "CLOCK"),
     (re.compile(rf"\b{_LENGTH}(?: {_LENGTH})*"), "DURATION"),
     (re.compile(r"\b0x[0-9a-f]{6,}\b"), "ADDRESS"),
+    # The file that a kernel says a cell is: its process, and a hash that is for one cell the same.
+    (re.compile(r"\bipykernel_\d+\b"), "KERNEL"),
     # Columns are padded to the longest duration.
     (re.compile(r"[ \t]+"), " "),
 )

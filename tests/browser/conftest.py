@@ -1,12 +1,12 @@
-"""One Chromium and one JupyterLab for all browser tests, and a fresh page for each."""
+"""One Chromium with one JupyterLab for all browser tests; a notebook with a kernel of its own for each."""
 
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.chromium import OPTIONS, find
-from tests.browser.lab import Notebook, serve
+from tests.browser.lab import Notebook, listen, serve
 
 
 @pytest.fixture(scope="session")
@@ -25,24 +25,31 @@ def server(tmp_path_factory):
         yield server
 
 
-@pytest.fixture
-def page(browser):
+@pytest.fixture(scope="session")
+def lab(browser):
+    """The page that JupyterLab is loaded in, once for all tests, and what goes wrong in it."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000}, device_scale_factor=2)
     page.set_default_timeout(30_000)
-    yield page
+    expect.set_options(timeout=15_000)
+    complaints = listen(page)
+    yield page, complaints
     page.close()
+
+
+@pytest.fixture
+def page(lab, server):
+    page, complaints = lab
+    complaints.clear()
+    yield page
+    server.shut_down_kernels()
+    assert complaints == []
 
 
 @pytest.fixture
 def notebook(page, server, request):
     """Make and open a notebook of the given code cells."""
-    opened = []
 
     def make(*sources: str) -> Notebook:
-        path = server.write(f"{request.node.name}.ipynb", *sources)
-        opened.append(Notebook(page, server, path).open())
-        return opened[-1]
+        return Notebook(page, server, server.write(f"{request.node.name}.ipynb", *sources)).open()
 
-    yield make
-    for notebook in opened:
-        assert notebook.complaints == []
+    return make

@@ -9,9 +9,10 @@ import secrets
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ async () => {
   await panel.sessionContext.session.kernel.info;
 }
 """
-# What an error says when it comes from our extension, or from our widget, whose module is loaded from a blob.
+# What an error says when it comes from our extension, or from our widget, whose module is loaded from a blob; JupyterLab
+# has errors of its own, when a kernel goes.
 OURS = re.compile("flyte|blob:|displaying widget")
 
 
@@ -51,6 +53,19 @@ class Server:
 
     def read(self, name: str) -> nbformat.NotebookNode:
         return nbformat.read(self.folder / name, as_version=4)
+
+    def kernels(self) -> list[str]:
+        """Ids of the kernels that run."""
+        return [kernel["id"] for kernel in self._ask("GET", "api/kernels")]
+
+    def shut_down_kernels(self) -> None:
+        for kernel in self.kernels():
+            self._ask("DELETE", f"api/kernels/{kernel}")
+
+    def _ask(self, method: str, path: str) -> Any:
+        headers = {"Authorization": f"token {self.token}"}
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method, headers=headers)) as reply:
+            return json.loads(reply.read() or "null")
 
 
 @contextmanager
@@ -107,36 +122,41 @@ def _wait_for_url(process: subprocess.Popen[bytes], runtime: Path, log: Path) ->
     raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}")
 
 
-@dataclass
+def listen(page: Page) -> list[str]:
+    """The list that our errors in this page will be added to."""
+    complaints: list[str] = []
+
+    def hear(error: str) -> None:
+        if OURS.search(error):
+            complaints.append(error)
+
+    page.on("pageerror", lambda error: hear(f"{error}\n{error.stack}"))
+    page.on("console", lambda m: hear(f"{m.text}\n{m.location['url']}") if m.type == "error" else None)
+    return complaints
+
+
+@dataclass(frozen=True)
 class Notebook:
-    """One browser page that shows one notebook."""
+    """A notebook in a browser page, which shows no other."""
 
     page: Page
     server: Server
     path: str
-    complaints: list[str] = field(default_factory=list)
-    """Errors that the browser logged and that are ours: JupyterLab has some of its own, when a kernel goes."""
-
-    def __post_init__(self) -> None:
-        self.page.on("pageerror", lambda error: self._hear(f"{error}\n{error.stack}"))
-        self.page.on("console", lambda m: self._hear(f"{m.text}\n{m.location['url']}") if m.type == "error" else None)
-
-    def _hear(self, error: str) -> None:
-        if OURS.search(error):
-            self.complaints.append(error)
 
     def open(self, *, kernel: bool = True) -> Notebook:
-        """Open JupyterLab afresh, with nothing but this notebook; without a kernel if asked."""
-        self.page.goto(f"{self.server.url}lab/workspaces/{secrets.token_hex(4)}?token={self.server.token}")
-        self.page.wait_for_function("window.jupyterapp !== undefined")
-        preference = None if kernel else {"shouldStart": False, "autoStartDefault": False, "canStart": False}
+        """Show nothing but this notebook, read from disk; without a kernel if asked."""
+        if not self.page.url.startswith(self.server.url):
+            # A workspace of its own: JupyterLab opens nothing by itself.
+            self.page.goto(f"{self.server.url}lab/workspaces/{secrets.token_hex(4)}?token={self.server.token}")
+            self.page.wait_for_function("window.jupyterapp !== undefined")
+        preference = {} if kernel else {"shouldStart": False, "autoStartDefault": False, "canStart": False}
         self.page.evaluate(
-            """async ([path, preference]) => {
+            """async ([path, kernelPreference]) => {
               const app = window.jupyterapp;
               await app.restored;
-              if (app.shell.leftCollapsed === false) app.shell.collapseLeft();
-              const args = preference ? {path, factory: 'Notebook', kernelPreference: preference} : {path, factory: 'Notebook'};
-              const panel = await app.commands.execute('docmanager:open', args);
+              app.shell.collapseLeft();
+              for (const widget of [...app.shell.widgets('main')]) widget.dispose();
+              const panel = await app.commands.execute('docmanager:open', {path, factory: 'Notebook', kernelPreference});
               await panel.context.ready;
               await panel.revealed;
             }""",
@@ -146,13 +166,14 @@ class Notebook:
             self.page.evaluate(READY)
         return self
 
-    def reload(self) -> None:
-        """Press F5."""
+    def reload(self, *, busy: bool = False) -> None:
+        """Press F5; a busy kernel says nothing of itself until its cell has ended."""
         self.page.reload()
         self.page.wait_for_function("window.jupyterapp !== undefined")
         self.page.evaluate("async () => { await window.jupyterapp.restored; }")
         self.page.wait_for_function("window.jupyterapp.shell.currentWidget?.context?.isReady")
-        self.page.evaluate(READY)
+        if not busy:
+            self.page.evaluate(READY)
 
     def command(self, name: str, **arguments: Any) -> Any:
         """Run one of JupyterLab's commands and wait until it is done."""
@@ -202,7 +223,7 @@ class Notebook:
 
     def tree(self, index: int) -> RunTree:
         """The tree that a cell shows: live while it runs, the saved one after."""
-        return RunTree(self.output(index).locator(".flyte-notebook"))
+        return RunTree(self.cell(index).locator(".flyte-notebook"))
 
     def execution_count(self, index: int) -> int | None:
         return self.page.evaluate(
