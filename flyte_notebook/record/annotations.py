@@ -28,12 +28,13 @@ from flyte_notebook.record.scalars import LOOSE, SCALARS
 
 
 def converter(annotation: Any, loose: bool = False) -> Converter:
-    """The converter of `annotation`; equal annotations share one.
+    """The converter of `annotation`; annotations that are equal and spelled alike share one.
 
     `loose`: inside a dataclass, a NamedTuple or a tuple, where Flyte takes an int for a float.
     """
     try:
-        return _cached(annotation, loose)
+        # With its text: `int | str` equals `str | int`, but tries its variants in another order.
+        return _cached(annotation, str(annotation), loose)
     except TypeError:
         # Unhashable, such as an Annotated with a list in it.
         return _compiled(annotation, loose)
@@ -103,4 +104,6 @@ def _class(annotation: Any, loose: bool) -> Converter:
     return ClassConverter(annotation)
 
 
-_cached = lru_cache(maxsize=1024)(_compiled)
+@lru_cache(maxsize=1024)
+def _cached(annotation: Any, _spelling: str, loose: bool) -> Converter:
+    return _compiled(annotation, loose)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flyte_notebook.record.annotations import converter
 from flyte_notebook.record.converter import Converter, Mismatch
 from flyte_notebook.record.encoded import Draft, Encoded
-from flyte_notebook.record.envelope import inline_size, references
+from flyte_notebook.record.envelope import references
 from flyte_notebook.record.preview import describe, preview
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Mismatch",
     "converter",
     "describe",
-    "inline_size",
     "preview",
     "references",
 ]

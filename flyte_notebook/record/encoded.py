@@ -14,6 +14,7 @@ from flyte_notebook.record.envelope import (
     digest_text,
     dump,
     encode_text,
+    inline_size,
     length,
     pack,
     references,
@@ -43,6 +44,13 @@ class Encoded:
     """Bytes of the value, buffers included."""
     preview: str | None
     """One line of text; None when it can be had from `data`."""
+
+    @property
+    def inline(self) -> int:
+        """Bytes that would travel inline on a cluster, where `max_inline_io_bytes` bounds them: all but the contents
+        of arrays, tables, bytes and pickles, which are offloaded.
+        """
+        return self.size if self.data is None else inline_size(self.data)
 
     def is_slow(self, blobs: BlobStore) -> bool:
         """True when decoding it is better done in a thread: it is long, or blobs have to be checked first."""
@@ -76,7 +84,7 @@ class Draft:
 
     @property
     def inline(self) -> int:
-        """Bytes that would travel inline on a cluster: everything but the buffers."""
+        """As `Encoded.inline`."""
         return self.size - sum(map(length, self._sink.buffers))
 
     def seal(self, blobs: BlobStore) -> Encoded:

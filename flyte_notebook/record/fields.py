@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -71,7 +71,19 @@ class DataclassConverter(Converter):
                     raise
             except Mismatch as error:
                 raise Mismatch(f'Field "{name}" of {self.cls.__name__}: {error}') from error
-        return sink.tag("record", t=type_name(self.cls), f=tree)
+        node = sink.tag("record", t=type_name(self.cls), f=tree)
+        if self._has_more(value):
+            node["more"] = True
+        return node
+
+    def _has_more(self, value: Any) -> bool:
+        """Whether `__post_init__` may have set attributes that are no fields."""
+        code = getattr(getattr(self.cls, "__post_init__", None), "__code__", None)
+        if code is None or code.co_argcount > 1:
+            # With InitVars it cannot be called again: they are gone.
+            return False
+        more = getattr(value, "__dict__", {}).keys() - self.fields.keys()
+        return any(not isinstance(getattr(self.cls, name, None), cached_property) for name in more)
 
     def _fits(self, value: Any) -> bool:
         if not earlier_version(value, self.cls) or not dataclasses.is_dataclass(value):
@@ -112,20 +124,25 @@ class DataclassConverter(Converter):
     def lift(self, node: Node, buffers: list[memoryview]) -> Any:
         if node.get(KIND) != "record":
             return adopted(lift_any(node, buffers), self.cls)
-        # Not through __init__: `__post_init__` has run on these values already, and would see them changed by itself.
+        # Not through __init__: `__post_init__` has run on these values already, and would change them once more.
         value: Any = object.__new__(self.cls)
-        recorded = node["f"]
+        items = dict(self._items(node["f"], buffers))
+        for name, item in items.items():
+            object.__setattr__(value, name, item)
+        if "more" in node:
+            value.__post_init__()
+            for name, item in items.items():
+                object.__setattr__(value, name, item)
+        return value
+
+    def _items(self, recorded: dict[str, Node], buffers: list[memoryview]) -> Iterator[tuple[str, Any]]:
         for field in dataclasses.fields(self.cls):
             if field.name in recorded:
-                item = self.fields[field.name].lift(recorded[field.name], buffers)
+                yield field.name, self.fields[field.name].lift(recorded[field.name], buffers)
             elif field.default is not dataclasses.MISSING:
-                item = field.default
+                yield field.name, field.default
             elif field.default_factory is not dataclasses.MISSING:
-                item = field.default_factory()
-            else:
-                continue
-            object.__setattr__(value, field.name, item)
-        return value
+                yield field.name, field.default_factory()
 
 
 class TableConverter(DataclassConverter):
@@ -193,10 +210,22 @@ class TypedDictConverter(Converter):
         hints = typing.get_type_hints(self.annotation)
         return {name: self._compile(hint) for name, hint in hints.items()}
 
+    @cached_property
+    def required(self) -> set[str]:
+        """Keys that must be there. `__required_keys__` alone is wrong where annotations are kept as text."""
+        hints = typing.get_type_hints(self.annotation, include_extras=True)
+        marked = {name: typing.get_origin(hint) for name, hint in hints.items()}
+        return {
+            name
+            for name in hints
+            if marked[name] is typing.Required
+            or (name in self.annotation.__required_keys__ and marked[name] is not typing.NotRequired)
+        }
+
     def lower(self, value: Any, sink: Sink) -> Node:
         if not isinstance(value, dict):
             raise mismatch(self.annotation, value)
-        missing = [name for name in self.annotation.__required_keys__ if name not in value]
+        missing = [name for name in self.required if name not in value]
         if missing:
             raise Mismatch(f"{self.annotation.__name__} misses {', '.join(sorted(missing))}")
         tree = {}
