@@ -25,6 +25,9 @@ _SLICE = 64 * 2**20
 _MAPPED = 1 * 2**20
 """Files of at least this many bytes are mapped, smaller ones are read: cheaper, and they keep no file handle."""
 
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Windows would change line ends."""
+
 Identity: TypeAlias = tuple[int, int, int, int]
 """Device, inode, size and time of change: what tells that a file is still the one that was verified."""
 
@@ -145,7 +148,7 @@ class BlobStore:
     def _write(self, path: Path, views: list[memoryview]) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name[:8]}-{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o600)
         try:
             try:
                 for view in views:
@@ -168,8 +171,9 @@ class BlobStore:
             content = bytearray(size)
             view = memoryview(content)
             read = 0
-            while read < size and (count := os.readv(descriptor, [view[read:]])):
-                read += count
+            with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+                while read < size and (count := file.readinto(view[read:])):
+                    read += count
             return view[:read], identity
         finally:
             os.close(descriptor)
@@ -177,7 +181,7 @@ class BlobStore:
     def _opened(self, sha: str) -> tuple[int, int, Identity]:
         path = self.path(sha)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0))
+            descriptor = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0))
         except FileNotFoundError:
             raise BlobCorruptError(
                 f"{path} is missing from the store. Run the cell again: the value is made anew."

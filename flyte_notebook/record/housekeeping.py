@@ -137,14 +137,14 @@ def _rows_size(connection: sqlite3.Connection, names: list[str]) -> int:
     return int(connection.execute(sql, (json.dumps(names),)).fetchone()[0])
 
 
-_OTHERS = "runs.name NOT IN (SELECT value FROM json_each(?1))"
+_OTHERS = "runs.name NOT IN (SELECT value FROM json_each(:others))"
 
 
 def _needed(connection: sqlite3.Connection, store: Store, without: list[str]) -> set[str]:
     """Names of the blobs that other runs than these refer to."""
     sql = f"SELECT DISTINCT sha, envelope FROM blobs JOIN runs ON runs.key = blobs.run WHERE {_OTHERS}"  # noqa: S608
     needed = set()
-    for sha, envelope in connection.execute(sql, (json.dumps(without),)).fetchall():
+    for sha, envelope in connection.execute(sql, {"others": json.dumps(without)}).fetchall():
         needed.add(sha)
         if envelope and store.blobs.exists(sha):
             try:
@@ -161,11 +161,11 @@ def _mentioned(
     """True when a value of another run speaks of the run `name`, as one that holds an `io.File` of it does."""
     sql = f"""
         SELECT EXISTS (SELECT 1 FROM actions JOIN runs ON runs.key = actions.key >> {SHIFT}
-                       WHERE {_OTHERS} AND (instr(actions.inputs, ?2) OR instr(actions.output, ?2)))
-            OR EXISTS (SELECT 1 FROM runs WHERE {_OTHERS} AND instr(runs.output, ?2))
+                       WHERE {_OTHERS} AND (instr(actions.inputs, :name) OR instr(actions.output, :name)))
+            OR EXISTS (SELECT 1 FROM runs WHERE {_OTHERS} AND instr(runs.output, :name))
     """  # noqa: S608
     needle = name.encode()
-    if connection.execute(sql, (json.dumps(without), needle)).fetchone()[0]:
+    if connection.execute(sql, {"others": json.dumps(without), "name": needle}).fetchone()[0]:
         return True
     return any(store.blobs.exists(sha) and _contains(store.blobs.peek(sha), needle) for sha in blobs)
 

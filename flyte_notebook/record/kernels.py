@@ -52,7 +52,7 @@ def hold(path: Path) -> None:
     with _process.lock:
         descriptor, holders = _process.files.get(path, (-1, 0))
         if not holders:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             if sys.platform != "win32":
                 fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, _process.byte)
         _process.files[path] = (descriptor, holders + 1)
@@ -78,7 +78,7 @@ def alive(path: Path, byte: int, pid: int) -> bool:
     with _process.lock:
         held, _ = _process.files.get(path, (-1, 0))
         try:
-            descriptor = held if held >= 0 else os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            descriptor = held if held >= 0 else os.open(path, os.O_RDWR)
         except FileNotFoundError:
             return False
         try:

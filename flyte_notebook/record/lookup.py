@@ -140,14 +140,15 @@ def find(connection: sqlite3.Connection, path: Path, prefix: str) -> Run:
         newest = runs(connection, path, 1)
         if newest:
             return newest[0]
+    prefix = rows.storable(prefix)
     # A range and not LIKE, whose wildcards occur in names.
-    sql = _RUNS.format("WHERE name = ?2 OR (name >= ?2 AND name < ?2 || char(1114111))").replace("LIMIT ?", "LIMIT ?1")
-    matches = connection.execute(sql, (_CANDIDATES + 1, rows.storable(prefix))).fetchall()
-    exact = [row for row in matches if row[1] == prefix] or matches
-    if len(exact) == 1:
-        return _run(connection, path, exact[0])
-    if exact:
-        names = [row[1] for row in exact]
+    beginning = _RUNS.format("WHERE name >= ? AND name < ? || char(1114111)")
+    matches = connection.execute(_RUNS.format("WHERE name = ?"), (prefix, 1)).fetchall()
+    matches = matches or connection.execute(beginning, (prefix, prefix, _CANDIDATES + 1)).fetchall()
+    if len(matches) == 1:
+        return _run(connection, path, matches[0])
+    if matches:
+        names = [row[1] for row in matches]
         more = ", …" if len(names) > _CANDIDATES else ""
         message = f"{prefix!r} could be any of {', '.join(names[:_CANDIDATES])}{more}. Type more of the name."
         raise RunNotFoundError(message, names[:_CANDIDATES])

@@ -74,8 +74,11 @@ def test_a_prefix_means_the_one_run_it_fits(journal):
 
 
 def test_a_whole_name_wins_over_longer_ones(journal):
-    put(journal, started("train"), started("train-2"))
+    put(journal, started("train", at=1.0), *(started(f"train-{number}") for number in range(20)))
     assert journal.find("train").name == "train"
+    with pytest.raises(RunNotFoundError, match=r"could be any of train-\d+(, train-\d+){7}, …\. Type more") as caught:
+        journal.find("train-")
+    assert len(caught.value.candidates) == 8
 
 
 def test_an_empty_prefix_means_the_newest_run(journal):

@@ -45,14 +45,12 @@ def committed():
     unsubscribe()
 
 
-def writers():
-    return [thread for thread in threading.enumerate() if thread.name == "flyte-notebook-journal"]
-
-
-def ended_writers():
-    for thread in writers():
+def has_rested(journal):
+    """Wait until the thread ends by itself; true when no other one is there instead."""
+    thread = journal._writer._thread
+    if thread is not None:
         thread.join(20)
-    return writers() == []
+    return journal._writer._thread is None
 
 
 # --- durability -------------------------------------------------------------------------------------------------------
@@ -129,9 +127,9 @@ def test_flushes_of_many_threads_each_cover_what_their_thread_appended(journal):
 def test_a_flush_of_nothing_is_done_at_once(journal):
     assert journal.flush().done()
     put(journal, started())
-    assert ended_writers()
+    assert has_rested(journal)
     assert journal.flush().done()
-    assert writers() == []
+    assert has_rested(journal)
 
 
 def test_a_flush_that_is_cancelled_harms_nobody(journal):
@@ -243,9 +241,9 @@ def open_files():
 def test_an_idle_journal_has_no_thread_and_no_open_file(journal):
     put(journal, started(), submitted(1))
     assert journal.runs()
-    assert len(writers()) == 1
+    assert journal._writer._thread.daemon
     put(journal, ended(1), finished())
-    assert ended_writers()
+    assert has_rested(journal)
     assert not [path for path in open_files() if path.startswith(str(journal.path.parent))]
     put(journal, started("again-1"))
     assert [run.name for run in journal.runs()] == ["again-1", RUN]
@@ -253,7 +251,7 @@ def test_an_idle_journal_has_no_thread_and_no_open_file(journal):
 
 def test_a_run_that_pauses_goes_on_with_a_new_thread(journal):
     put(journal, started(), submitted(1), attempted(1))
-    assert ended_writers()
+    assert has_rested(journal)
     assert journal.actions(RUN)[0].phase is Phase.RUNNING
     put(journal, ended(1, output=value("9")))
     assert journal.output(RUN, action_id(1)) == value("9")
@@ -282,14 +280,14 @@ def test_closing_twice_is_harmless_and_appending_after_it_is_an_error(journal):
     assert journal.run(RUN).actions == 1
     with pytest.raises(JournalError, match="is closed"):
         journal.append(submitted(2))
-    assert writers() == []
+    assert not journal._writer._thread.is_alive()
 
 
 def test_a_subscriber_may_close_the_journal(journal):
+    put(journal, started())
     unsubscribe = events.committed.subscribe(lambda event: journal.close())
-    journal.append(started())
     journal.append(submitted(1))
-    assert ended_writers()
+    journal._writer._thread.join(20)
     unsubscribe()
     assert journal.run(RUN).actions == 1
 
@@ -327,7 +325,7 @@ def test_a_full_disk_is_named_as_such(journal):
     put(journal, started())
     with journal.reading() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    assert ended_writers()
+    assert has_rested(journal)
     journal._writer._ledger._opened().execute(f"PRAGMA max_page_count={pages + 1}")
     journal.append(submitted(1, inputs=value("x" * 8000)))
     journal.append(submitted(2, inputs=value("y" * 8000)))
