@@ -62,11 +62,12 @@ def recorded(error: BaseException) -> ErrorRecord:
     tb = user_frames(root.__traceback__)
     # Where a library raised is of no use to the reader: the line is that of the user's own code which called it.
     lines = [frame.lineno for frame in traceback.extract_tb(tb) if is_users_file(frame.filename)]
-    kind = getattr(error, "kind", "user")
+    # Only ours: a SystemExit and an HTTPError have a `code` too, which is a number.
+    ours = error if isinstance(error, errors.BaseRuntimeError) else None
     return ErrorRecord(
-        code=getattr(error, "code", None) or type(error).__name__,
+        code=getattr(ours, "code", None) or type(error).__name__,
         message=message_of(error),
-        kind=kind if isinstance(kind, str) else "user",
+        kind=getattr(ours, "kind", None) or "user",
         traceback=_text(root, tb),
         line=lines[-1] if lines else None,
     )

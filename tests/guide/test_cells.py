@@ -2,50 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from flyte_notebook.testing import RUN_MIME
 from tests.guide.sections import SECTIONS
 
-HERE = Path(__file__).parent
 FOR_EACH_SECTION = pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.name)
-
-
-class Kernel:
-    """A kernel whose cells are typed one after the other."""
-
-    def __init__(self, client):
-        self._client = client
-
-    def run(self, source):
-        """The outputs of a cell; what it prints on stderr fails the test."""
-        cell = nbformat.v4.new_code_cell(source)
-        self._client.nb.cells.append(cell)
-        self._client.execute_cell(cell, len(self._client.nb.cells) - 1)
-        assert [output.text for output in cell.outputs if output.get("name") == "stderr"] == []
-        return cell.outputs
-
-    def observed(self):
-        """What the last run has on record, and how many runs there are."""
-        (output,) = self.run("print(observed(None))")
-        return json.loads(output.text)
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kernel")
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "FLYTE_NOTEBOOK_HOME": str(folder / "store")}
-    client = NotebookClient(nbformat.v4.new_notebook(), timeout=50, resources={"metadata": {"path": str(folder)}})
-    with client.setup_kernel(env=environment):
-        kernel = Kernel(client)
-        kernel.run("%load_ext flyte_notebook\nfrom observe import observed")
-        yield kernel
 
 
 def results(outputs):
