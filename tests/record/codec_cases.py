@@ -1,13 +1,13 @@
 """Classes and helpers that the tests of the codec share."""
 
+# ruff: noqa: PYI061, UP006, UP007, UP017, UP035, UP042, UP045 - annotations come in every spelling
 from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+from typing import Any, Generic, NamedTuple, NotRequired, TypedDict, TypeVar
 
 import pydantic
-from typing_extensions import NotRequired
 
 from flyte_notebook.record.codec import Draft, Encoded, converter
 

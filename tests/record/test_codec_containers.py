@@ -1,10 +1,11 @@
 """Lists, dicts, tuples, sets, unions and literals: strictness, nesting, and copies that share nothing."""
 
+# ruff: noqa: PYI061, UP006, UP007, UP017, UP035, UP042, UP045 - annotations come in every spelling
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Dict, List, Literal, Optional, Tuple, Union  # noqa: UP035 - they may be spelled so
+from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
 import numpy as np
 import pytest
