@@ -4,9 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 # This environment's own Node and jlpm, whatever else the machine has.
-JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" YARN_ENABLE_TELEMETRY=0 jlpm
+JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" YARN_ENABLE_TELEMETRY=0 NODE_USE_SYSTEM_CA=1 jlpm
 FRONTEND := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/tests/*' -not -path '*/__pycache__/*' -not -name '*.tsbuildinfo')
-# One core each for the tests and for the kernels and processes they start.
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help demo lab test test-python test-notebooks test-frontend test-browser bench lint lint-python lint-frontend format notebooks screenshots clean
@@ -57,7 +56,7 @@ demo: $(VENV)/.demo ## run the quickstart notebook in a real kernel and print wh
 	@echo "Now open it, with the live tree: make lab"
 
 lab: $(VENV)/.demo ## open the notebooks in JupyterLab
-	@$(BIN)/python -m jupyterlab --notebook-dir notebooks 01_quickstart.ipynb
+	@$(BIN)/python -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/01_quickstart.ipynb
 
 # --- for developers ----------------------------------------------------------------------------------------------------
 
@@ -81,7 +80,8 @@ notebooks: $(VENV)/.demo ## run all notebooks again and save their outputs
 	@$(BIN)/python notebooks/run.py --save notebooks/*.ipynb
 
 screenshots: test-browser ## the pictures of the README, taken by the browser tests
-	@mkdir -p docs && cp build/screenshots/*.png docs/
+	@mkdir -p docs
+	@for theme in light dark; do cp build/screenshots/quickstart-$$theme.png docs/tree-$$theme.png; done
 
 bench: $(VENV)/.bench ## the budgets, beside bare asyncio and the Flyte SDK
 	@$(BIN)/python -m tests.bench

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
 
 import nbformat
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nbclient import NotebookClient
 
 from flyte_notebook.testing import RUN_MIME, WIDGET_MIME, comparable, compare_outputs
 
@@ -75,3 +79,59 @@ def test_outputs_are_left_as_they_were():
     before = copy.deepcopy(output)
     comparable(nbformat.from_dict(output), {"main-abc123"})
     assert output == before
+
+
+CELLS = """
+%load_ext flyte_notebook
+---
+%%flyte
+@env.task(retries=2)
+async def flaky(x: int) -> int:
+    if flyte.ctx().attempt_number == 0:
+        raise ValueError("once")
+    return x
+
+@env.task
+async def main(n: int) -> int:
+    print("summing", n)
+    return sum([r async for r in flyte.map.aio(flaky, range(n))])
+
+await main(3)
+---
+%%flyte
+await main("three")
+"""
+
+
+def execute(notebook, folder):
+    return NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": str(folder)}}).execute()
+
+
+def nbval(folder):
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider", "."]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_a_notebook_with_runs_passes_nbval_and_a_changed_one_does_not(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c.strip()) for c in CELLS.split("---")])
+    notebook.cells[2].metadata["tags"] = ["raises-exception"]
+    execute(notebook, tmp_path)
+    nbformat.write(notebook, tmp_path / "runs.ipynb")
+    done = nbval(tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+    notebook.cells[1].source = notebook.cells[1].source.replace("range(n)", "range(n + 1)")
+    nbformat.write(notebook, tmp_path / "runs.ipynb")
+    done = nbval(tmp_path)
+    assert done.returncode == 1
+    assert "Cell outputs differ" in done.stdout
+
+
+def test_running_a_notebook_leaves_no_store_beside_it(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c.strip()) for c in CELLS.split("---")[:2]])
+    nbformat.write(notebook, tmp_path / "runs.ipynb")
+    done = nbval(tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.ipynb"]
