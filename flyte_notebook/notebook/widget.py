@@ -40,7 +40,7 @@ Cancel = Callable[[str | None], None]
 
 
 class RunView(anywidget.AnyWidget):
-    """The browser's side is the TypeScript in `labextension/`; messages are described in `link.ts` there."""
+    """The browser's side is the TypeScript in `labextension/`; messages are described in `protocol.ts` there."""
 
     _esm = _STATIC / "widget.js"
     _css = _STATIC / "widget.css"
@@ -61,6 +61,7 @@ class Explorer:
         self._sequence = 0
         self._credit = float(BURST)
         self._ended = threading.Event()
+        self._pages: set[object] = set()
         self._handle = DisplayHandle()
         self._thread = threading.Thread(target=self._send_patches, name="flyte-notebook-view", daemon=True)
 
@@ -71,10 +72,17 @@ class Explorer:
         self._thread.start()
 
     def replace(self, show_finished: Callable[[], None]) -> None:
-        """Show the finished tree and empty the widget's output: a reopened notebook has no widget to show there."""
+        """Show the finished tree and empty the widget's output: a reopened notebook has no widget to show there.
+
+        A page that was reloaded meanwhile gets no more outputs of the cell: there the view stays, finished, until the
+        kernel ends.
+        """
         self._stop()
         show_finished()
-        self.close()
+        if len(self._pages) > 1:
+            self._finish()
+        else:
+            self.close()
 
     def close(self) -> None:
         """End the view in the browser, and release the widget and the thread."""
@@ -84,6 +92,14 @@ class Explorer:
             self.widget.send({"type": "closed"})
         self.widget.layout.close()
         self.widget.close()
+
+    def _finish(self) -> None:
+        self._credit = float(BURST)
+        self._patch()
+        self.widget.header = self._header()
+        self._handle.update({"text/plain": ""}, raw=True)
+        with self._sending:
+            self.widget.send({"type": "closed"})
 
     def _stop(self) -> None:
         self._ended.set()
@@ -133,6 +149,9 @@ class Explorer:
         node = self._node(index)
         match message.get("type"):
             case "hello":
+                page = message.get("page")
+                if isinstance(page, str) and len(self._pages) < 2:
+                    self._pages.add(page)
                 self._snapshot()
             case "detail" if node is not None:
                 detail = self._describe(node)

@@ -14,6 +14,7 @@ export class Link {
   readonly #asked = new Set<number>();
 
   readonly #send: (message: ToKernel) => void;
+  readonly #page = Math.random().toString(36).slice(2);
 
   /** `header` is what the widget's model knew before the kernel answered. */
   constructor(header: unknown, send: (message: ToKernel) => void) {
@@ -25,7 +26,7 @@ export class Link {
     this.#seq = null;
     // Whatever was asked before may never be answered.
     this.#asked.clear();
-    this.#send({ type: "hello" });
+    this.#send({ type: "hello", page: this.#page });
   }
 
   /** Ask for the details of an action, unless the answer is on its way. */

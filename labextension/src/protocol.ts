@@ -115,4 +115,8 @@ export type FromKernel =
   | { type: "detail"; i: number; detail: Detail }
   | { type: "closed" };
 
-export type ToKernel = { type: "hello" } | { type: "detail"; i: number } | { type: "cancel"; i?: number };
+/** `page` tells one load of a page from another: one that is loaded anew gets no more outputs of a running cell. */
+export type ToKernel =
+  | { type: "hello"; page: string }
+  | { type: "detail"; i: number }
+  | { type: "cancel"; i?: number };

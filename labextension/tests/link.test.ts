@@ -18,7 +18,7 @@ test("it says hello and shows what the kernel answers", () => {
   const { link, store, sent, notified } = linkOf();
   link.hello();
   link.receive(snapshot(4, row(0), row(1, { p: 0 })));
-  expect(sent).toEqual([{ type: "hello" }]);
+  expect(sent).toEqual([{ type: "hello", page: expect.any(String) }]);
   expect(store.nodes.size).toBe(2);
   expect(notified()).toBe(1);
 });
@@ -38,7 +38,7 @@ test("a gap in the sequence is applied and asks for everything again, once", () 
   link.receive(snapshot(4, row(0)));
   link.receive(patch(6, row(2)));
   link.receive(patch(7, row(3)));
-  expect(sent).toEqual([{ type: "hello" }]);
+  expect(sent.map(({ type }) => type)).toEqual(["hello"]);
   link.receive(snapshot(7, row(0), row(1), row(2), row(3)));
   expect([...store.nodes.keys()]).toEqual([0, 1, 2, 3]);
 });
@@ -59,6 +59,16 @@ test("details are asked for once until they are answered", () => {
   expect(store.details.get(3)?.output?.text).toBe("4");
   link.requestDetail(3);
   expect(sent).toHaveLength(2);
+});
+
+test("a page says hello under one name, and another page under another", () => {
+  const names = [linkOf(), linkOf()].map(({ link, sent }) => {
+    link.hello();
+    link.hello();
+    return new Set(sent.map(message => "page" in message && message.page));
+  });
+  expect(names.map(name => name.size)).toEqual([1, 1]);
+  expect(names[0]).not.toEqual(names[1]);
 });
 
 test("cancel is for the run, or for one action", () => {
