@@ -127,7 +127,7 @@ def detail(material: Material, store: Store) -> Detail:
         "id": material.id,
         "task": material.task,
         "inputs": _inputs(material.inputs, store.blobs),
-        "output": _output(material.output),
+        "output": _output(material.output, store.blobs),
         "error": _error(material.error),
         "log": _log(material.log),
         "source": material.source[:SOURCE] if material.source is not None else None,
@@ -146,11 +146,11 @@ def _inputs(encoded: Encoded | None, blobs: BlobStore) -> list[dict[str, Any]]:
         return [{"name": "", "type": "", "text": f"<cannot be read: {error}>"}]
 
 
-def _output(encoded: Encoded | None) -> dict[str, Any] | None:
+def _output(encoded: Encoded | None, blobs: BlobStore) -> dict[str, Any] | None:
     if encoded is None:
         return None
     try:
-        return _value(describe(encoded))
+        return _value(describe(encoded, blobs))
     except (FlyteNotebookError, OSError, ValueError) as error:
         return {"type": "", "text": f"<cannot be read: {error}>"}
 
