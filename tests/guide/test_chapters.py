@@ -44,3 +44,11 @@ def test_a_notebook_is_saved_with_its_trees_and_without_errors_or_paths_of_the_m
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_the_cells_of_a_notebook_were_run_in_order(path):
     assert [cell.execution_count for cell in code_cells(path)] == list(range(1, len(code_cells(path)) + 1))
+
+
+def test_the_quickstart_is_saved_with_its_tables():
+    saved = [o.data[RUN_MIME] for c in code_cells(CHAPTERS[0]) for o in c.outputs if RUN_MIME in o.get("data", ())]
+    outputs = [detail["output"] for run in saved for detail in run["details"].values()]
+    frames = [output for output in outputs if output["text"].startswith("DataFrame")]
+    assert len(frames) == 1 + 2 * (1 + 9 + 9)
+    assert all("<table>" in frame["html"] for frame in frames)
