@@ -7,6 +7,7 @@ from typing import Any
 
 from flyte_notebook import errors
 from flyte_notebook.api.run import Run
+from flyte_notebook.api.sdk import explained, is_sdk_task
 from flyte_notebook.api.task import Task
 from flyte_notebook.engine import bridge, failures
 from flyte_notebook.engine import runs as engine_runs
@@ -129,6 +130,8 @@ def _plain(value: Any) -> bool:
 
 
 def _checked(task: Any) -> Task[..., Any]:
+    if is_sdk_task(task):
+        raise TypeError(explained(task))
     if not isinstance(task, Task):
         raise TypeError(f"On Flyte tasks can be run, not generic functions or methods '{type(task)}'.")
     return task

@@ -90,6 +90,7 @@ class Call(Node):
 
     __slots__ = (
         "attempt",
+        "blocking",
         "cancelled",
         "group",
         "inputs",
@@ -122,6 +123,8 @@ class Call(Node):
         """Set when this action was asked to stop by name, so that its caller is told and not cancelled with it."""
         self.runner: asyncio.Task[Any] | None = None
         self.thread_alive = False
+        self.blocking = False
+        """Set once it was remarked that the body blocks the loop."""
         self.lend_slot: Callable[[], Callable[[], None]] | None = None
         """While a body sits in a thread: gives its slot back and returns the function that takes it again."""
         self.waiting = 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.engine.context import Call, Node
 from flyte_notebook.engine.executors import Slots
+from flyte_notebook.engine.watch import watch
 from flyte_notebook.errors import RunNotFoundError
 from flyte_notebook.record import events
 from flyte_notebook.record.fingerprint import fingerprint
@@ -96,6 +97,7 @@ class LiveRun:
         """Names of the tasks this run has put on record."""
         self._append = self.store.journal.append
         live_runs[self.name] = self
+        watch.add(self)
         self.publish(
             events.RunStarted(
                 self.name,
@@ -174,6 +176,7 @@ class LiveRun:
                 self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
                 await asyncio.shield(asyncio.wrap_future(self.store.journal.flush()))
             finally:
+                watch.remove(self)
                 live_runs.pop(self.name, None)
                 for hook in tuple(settled):
                     await hook(self)

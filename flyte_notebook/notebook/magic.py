@@ -7,6 +7,7 @@ import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from flyte_notebook.api import sdk
 from flyte_notebook.engine import bridge, runs
 from flyte_notebook.notebook import cell, commands, frontend, tracebacks
 from flyte_notebook.notebook.completion import matcher
@@ -38,6 +39,7 @@ def load(shell: InteractiveShell) -> None:
     _add_magics(shell, undo)
     _add_hooks(shell, undo)
     tracebacks.install(shell, undo)
+    undo.enter_context(sdk.guarded())
     undo.callback(setattr, runs, "current_origin", runs.current_origin)
     runs.current_origin = lambda: frontend.origin(shell)
     views = Views(shell)
