@@ -75,9 +75,14 @@ def code_of(cls: type) -> Iterator[tuple[str, Any]]:
             continue
         function = value.func if isinstance(value, functools.cached_property) else value
         function = getattr(function, "__func__", function)
-        written = isinstance(function, types.FunctionType) and function.__code__.co_filename != "<string>"
-        if written or isinstance(function, type):
+        if isinstance(function, type) or (isinstance(function, types.FunctionType) and not _made(cls, name, function)):
             yield name, function
+
+
+def _made(cls: type, name: str, function: types.FunctionType) -> bool:
+    """Whether `dataclass` or `NamedTuple` wrote a method."""
+    generates = dataclasses.is_dataclass(cls) or issubclass(cls, tuple)
+    return generates and name.startswith("__") and function.__code__.co_filename == "<string>"
 
 
 def data_of(cls: type) -> Iterator[tuple[str, Any]]:
@@ -145,12 +150,12 @@ def outline(value: Any) -> str:
     return combined(type_name(type(value)), repr(size).encode()).hex()
 
 
-def warn_once(name: str, value: Any) -> None:
-    """Say that a captured value is too large to be read."""
-    if name not in _warned:
-        _warned.add(name)
+def warn_once(label: str, value: Any) -> None:
+    """Say that a value is too large to be read; `label` says which: `captured WEIGHTS`."""
+    if label not in _warned:
+        _warned.add(label)
         warnings.warn(
-            f"{name} ({type(value).__name__}) is larger than {LIMIT // 1024**2} MB: a change of it inside the same type "
-            "and shape is not noticed by cache and resume. Pass it as an argument instead.",
+            f"{label} ({type(value).__name__}) is larger than {LIMIT // 1024**2} MB: a change of it inside the same "
+            "type and shape is not noticed by cache and resume. Pass it as an argument instead.",
             stacklevel=2,
         )

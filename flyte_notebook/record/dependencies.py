@@ -34,6 +34,7 @@ from flyte_notebook.record.origin import is_users, is_users_file, is_users_modul
 from flyte_notebook.record.syntax import uses_of
 
 _MISSING = object()
+_ROOT = "own code"
 
 
 @dataclass(slots=True)
@@ -44,28 +45,33 @@ class _Captured:
     value: Any
     place: tuple[int, str]
     """The namespace (by id) and the name that hold it."""
-    name: str
 
 
 class Survey:
-    """Walks from a function to everything it reaches; `parts` then says what was found, by name."""
+    """Walks from a function to everything it reaches; `parts` then says what was found, by label.
+
+    What refers to a thing holds its label, not its content: an edit changes the part that was edited and no other.
+    """
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
-        self._codes: deque[tuple[str, types.FunctionType]] = deque()
+        self._codes: deque[types.FunctionType] = deque()
         self._values: deque[_Captured] = deque()
-        self._seen: set[object] = set()
+        self._labels: dict[int, str] = {}
+        self._taken: set[str] = set()
         self._kept: list[Any] = []
+        self._places: dict[tuple[int, str], str] = {}
         self._changed: set[tuple[int, str]] = set()
-        self._owners: dict[int, str] = {}
 
     def of(self, root: Any) -> dict[str, str]:
         """The parts of `root`: what each is, and a digest (hex) of it."""
-        self._add("own code", "", root)
+        found = self._add(_ROOT, "", root)
+        if found != _ROOT:
+            self.parts[_ROOT] = combined(found).hex()
         while self._codes or self._values:
             # Functions first: they tell which values are state.
             if self._codes:
-                self._function(*self._codes.popleft())
+                self._function(self._codes.popleft())
             else:
                 self._value(self._values.popleft())
         return self.parts
@@ -73,91 +79,82 @@ class Survey:
     # --- what can be reached --------------------------------------------------------------------------------------
 
     def _add(self, label: str, name: str, thing: Any) -> str:
-        """Note one thing that was reached; the result says which thing it is, for whoever refers to it."""
+        """Note something that was reached; the result stands for it in what refers to it. Empty for plain values."""
         if isinstance(thing, types.MethodType):
-            self._capture(f"captured {name or 'self'}", thing.__self__, (id(thing), "self"), name)
+            self._kept.append(thing)
+            self._capture(f"captured {name or 'self'}", thing.__self__, (id(thing), "self"))
             return self._add(label, name, thing.__func__)
         if isinstance(thing, functools.partial):
-            self._capture(f"arguments of {name or 'partial'}", [thing.args, thing.keywords], (id(thing), ""), name)
+            self._kept.append(thing)
+            self._capture(f"arguments of {name or 'partial'}", [thing.args, thing.keywords], (id(thing), ""))
             return self._add(label, name, thing.func)
         if isinstance(thing, staticmethod | classmethod):
             return self._add(label, name, thing.__func__)
         if is_task(thing):
-            task = getattr(thing, "name", thing.short_name)
-            return self._add(label or f"task {task}", name, thing.func)
+            return self._add(label or f"task {getattr(thing.func, '__name__', thing.short_name)}", name, thing.func)
         if isinstance(thing, types.FunctionType):
-            return self._add_function(label or f"helper {short_name(thing)}()", thing)
+            return self._add_function(label, thing)
         if isinstance(thing, type):
             return self._add_class(label or f"class {thing.__qualname__}", thing)
         if isinstance(thing, types.ModuleType):
             return self._add_module(thing)
         if isinstance(thing, types.BuiltinFunctionType | types.MethodWrapperType | types.WrapperDescriptorType):
-            return self._note(label, f"builtin {thing.__qualname__}")
+            return f"builtin {thing.__qualname__}"
         if callable(thing) and hasattr(thing, "__wrapped__"):
             return self._add(label, name, thing.__wrapped__)
         if isinstance(thing, types.GenericAlias | types.UnionType) or type(thing).__module__ == "typing":
-            return " ".join([repr(thing), *(self._add("", "", part) for part in typing.get_args(thing))])
-        if label == "own code":
+            return " ".join([str(thing), *(self._add("", "", part) for part in typing.get_args(thing))])
+        if label == _ROOT:
             # An instance with `__call__`.
-            self._capture("captured self", thing, (id(thing), "self"), name)
+            self._capture("captured self", thing, (id(thing), "self"))
             return self._add_class(label, type(thing))
         return ""
-
-    def _note(self, label: str, identity: str) -> str:
-        if label == "own code":
-            self.parts[label] = combined(identity).hex()
-        return identity
 
     def _add_function(self, label: str, function: types.FunctionType) -> str:
         code = function.__code__
         if not is_users_file(code.co_filename):
             # An installed decorator's wrapper counts by name; the function that it wraps is the user's.
-            name = f"{code.co_filename.rpartition('/')[2]} {code.co_qualname}"
             inner = [self._add("", "", cell) for cell in contents_of(function) if callable(cell)]
-            return self._note(label, " ".join([name, *inner]))
-        identity = f"{function.__module__}.{function.__qualname__} {combined(uses_of(code).text).hex()}"
-        if self._first(function):
-            self._codes.append((label, function))
-        return identity
-
-    def _first(self, thing: Any) -> bool:
-        if id(thing) in self._seen:
-            return False
-        self._seen.add(id(thing))
-        self._kept.append(thing)
-        return True
+            return " ".join([f"{function.__module__}.{code.co_qualname}", *inner])
+        if id(function) not in self._labels:
+            self._codes.append(function)
+        return self._label(label or f"helper {short_name(function)}()", function)
 
     def _add_class(self, label: str, cls: type) -> str:
-        identity = type_name(cls)
         if not is_users(cls.__module__):
-            return self._note(label, identity)
-        if self._first(cls):
-            links = [f"base {self._add('', base.__name__, base)}" for base in cls.__bases__]
-            links += [f"{name}: {hint}" for name, hint in hints_of(cls).items()]
-            links += [f"field {self._add('', '', hint)}" for hint in hinted_by(cls)]
-            links += [f"{name} {self._add('', name, value)}" for name, value in code_of(cls)]
-            for name, value in data_of(cls):
-                self._capture(f"captured {cls.__name__}.{name}", value, (id(cls), name), name)
-            self.parts[self._own(label, cls)] = combined(identity, *(link.encode() for link in sorted(links))).hex()
-        return identity
+            return type_name(cls)
+        if id(cls) in self._labels:
+            return self._labels[id(cls)]
+        label = self._label(label, cls)
+        links = [f"base {self._add('', '', base)}" for base in cls.__bases__]
+        links += [f"{name}: {hint}" for name, hint in hints_of(cls).items()]
+        links += [f"field {self._add('', '', hint)}" for hint in hinted_by(cls)]
+        links += [f"{name} {self._add('', name, value)}" for name, value in code_of(cls)]
+        for name, value in data_of(cls):
+            self._capture(f"captured {cls.__name__}.{name}", value, (id(cls), name))
+        self.parts[label] = combined(type_name(cls), *(link.encode() for link in sorted(links))).hex()
+        return label
 
     def _add_module(self, module: types.ModuleType) -> str:
-        name = f"module {module.__name__}"
-        if is_users_module(module) and module.__name__ != "__main__" and self._first(module):
-            self.parts[name] = source_digest(getattr(module, "__file__", None))
-        return name
+        label = f"module {module.__name__}"
+        if is_users_module(module) and module.__name__ != "__main__":
+            self.parts[label] = source_digest(getattr(module, "__file__", None))
+        return label
 
-    def _own(self, label: str, thing: Any) -> str:
-        """`label`, made unique where two things share a name."""
-        owner = self._owners.setdefault(id(thing), label)
-        while owner in self.parts:
-            owner += "'"
-        return owner
+    def _label(self, label: str, thing: Any) -> str:
+        """The label of a thing, made unique where two things share a name. The thing is kept, so that its id is."""
+        if id(thing) not in self._labels:
+            while label in self._taken:
+                label += "'"
+            self._taken.add(label)
+            self._labels[id(thing)] = label
+            self._kept.append(thing)
+        return self._labels[id(thing)]
 
     # --- what is found there --------------------------------------------------------------------------------------
 
-    def _function(self, label: str, function: types.FunctionType) -> None:
-        uses = uses_of(function.__code__)
+    def _function(self, function: types.FunctionType) -> None:
+        label, uses = self._labels[id(function)], uses_of(function.__code__)
         cells = cells_of(function)
         links = []
         for chain in sorted(uses.chains):
@@ -169,10 +166,10 @@ class Survey:
             if place is not None:
                 self._changed.add(place)
         links += [f"import {name} {self._imported(module, name)}" for module, name in sorted(uses.imports, key=str)]
-        owner = "" if label == "own code" else f" of {short_name(function)}()"
+        owner = "" if label == _ROOT else f" of {short_name(function)}()"
         for name, value in defaults_of(function):
-            self._capture(f"default {name}{owner}", value, (id(function), name), name)
-        self.parts[self._own(label, function)] = combined(uses.text, *(link.encode() for link in links)).hex()
+            self._capture(f"default {name}{owner}", value, (id(function), name))
+        self.parts[label] = combined(uses.text, *(link.encode() for link in links)).hex()
 
     def _lookup(
         self, name: str, function: types.FunctionType, cells: Mapping[str, Any]
@@ -202,8 +199,7 @@ class Survey:
                 return f"{'.'.join(chain)} missing"
         if identity := self._add("", name, value):
             return identity
-        self._capture(f"captured {name}", value, place, name)
-        return ""
+        return self._capture(f"captured {name}", value, place)
 
     def _imported(self, module_name: str, name: str | None) -> str:
         module = sys.modules.get(module_name)
@@ -217,27 +213,27 @@ class Survey:
             return self._add_module(module)
         return self._link((module_name, name), module, (0, module_name))
 
-    def _capture(self, label: str, value: Any, place: tuple[int, str], name: str) -> None:
-        self._values.append(_Captured(label, value, place, name))
+    def _capture(self, label: str, value: Any, place: tuple[int, str]) -> str:
+        """Note a value, to be digested once it is known which values are state."""
+        if place not in self._places:
+            while label in self._taken:
+                label += "'"
+            self._taken.add(label)
+            self._places[place] = label
+            self._values.append(_Captured(label, value, place))
+        return self._places[place]
 
     def _value(self, captured: _Captured) -> None:
-        key = (id(captured.value), captured.place)
-        if key in self._seen:
-            return
-        self._seen.add(key)
         value, label = captured.value, captured.label
+        self._kept.append(value)
         if captured.place in self._changed or is_random(value):
-            self.parts[self._own(label.replace("captured", "state"), captured)] = type_name(type(value))
-            return
-        if is_engine(type(value)):
-            return
-        try:
-            found = Hasher(LIMIT, self._reached).of(value).hex()
-        except TooLargeError:
-            found = outline(value)
-            warn_once(captured.name, value)
-        self._kept.append(captured)
-        self.parts[self._own(label, captured)] = found
+            self.parts[label.replace("captured", "state", 1)] = type_name(type(value))
+        elif not is_engine(type(value)):
+            try:
+                self.parts[label] = Hasher(LIMIT, self._reached).of(value).hex()
+            except TooLargeError:
+                self.parts[label] = outline(value)
+                warn_once(label, value)
 
     def _reached(self, thing: Any) -> bytes:
         """For code inside a captured value: it counts too."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import dis
+import weakref
 from dataclasses import dataclass, field
 from types import CodeType
-from weakref import WeakKeyDictionary
 
 from flyte_notebook.record.trees import Function, nested, node_of, shape
 
@@ -60,15 +60,19 @@ class Uses:
     """Modules imported inside, with the name taken from each, or None."""
 
 
-_known: WeakKeyDictionary[CodeType, Uses] = WeakKeyDictionary()
+_known: dict[int, tuple[weakref.ref[CodeType], Uses]] = {}
+"""By id: code objects are equal, and hash alike, when they differ in their annotations only."""
 
 
 def uses_of(code: CodeType) -> Uses:
     """The normal form of some code, and the names it uses; remembered as long as the code lives."""
-    uses = _known.get(code)
-    if uses is None:
-        node = node_of(code)
-        uses = _known[code] = _from_bytecode(code) if node is None else _from_tree(node, code)
+    key = id(code)
+    known = _known.get(key)
+    if known is not None and known[0]() is code:
+        return known[1]
+    node = node_of(code)
+    uses = _from_bytecode(code) if node is None else _from_tree(node, code)
+    _known[key] = weakref.ref(code, lambda _: _known.pop(key, None)), uses
     return uses
 
 

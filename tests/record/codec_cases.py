@@ -1,6 +1,6 @@
 """Classes and helpers that the tests of the codec share."""
 
-# ruff: noqa: PYI061, UP006, UP007, UP017, UP035, UP042, UP045 - annotations come in every spelling
+# ruff: noqa: UP042 - annotations come in every spelling
 from __future__ import annotations
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Values stored as fields: dataclasses, enums, models, NamedTuples, TypedDicts; and classes whose cell was run again."""
 
-# ruff: noqa: PYI061, UP006, UP007, UP017, UP035, UP042, UP045 - annotations come in every spelling
+# ruff: noqa: UP045 - annotations come in every spelling
 from __future__ import annotations
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Lists, dicts, tuples, sets, unions and literals: strictness, nesting, and copies that share nothing."""
 
-# ruff: noqa: PYI061, UP006, UP007, UP017, UP035, UP042, UP045 - annotations come in every spelling
+# ruff: noqa: PYI061, UP006, UP007, UP035, UP045 - annotations come in every spelling
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict

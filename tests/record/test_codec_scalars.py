@@ -1,6 +1,6 @@
 """Scalars: what passes, what does not, and what arrives. The rules are Flyte's own."""
 
-# ruff: noqa: PYI061, UP006, UP007, UP017, UP035, UP042, UP045 - annotations come in every spelling
+# ruff: noqa: UP017, UP045 - annotations come in every spelling
 from __future__ import annotations
 
 import datetime as dt
