@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,11 @@ MICRO = 1e6
 
 def measured(name: str) -> dict[str, Any]:
     """What a program of `programs.py` prints, run in a fresh interpreter."""
-    done = subprocess.run([sys.executable, PROGRAMS, name], capture_output=True, text=True, check=False)
+    # As installed: with compiled modules, also where the environment says not to write any.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        [sys.executable, PROGRAMS, name], capture_output=True, text=True, check=False, env=environment
+    )
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
