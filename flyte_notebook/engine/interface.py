@@ -178,7 +178,8 @@ class Interface:
     def _encode_outputs(self, value: Any) -> tuple[Encoded | Draft, bool]:
         results = self._results
         if not self._several:
-            if value is not None and value != ():
+            empty = isinstance(value, tuple) and not value
+            if value is not None and not empty:
                 text = shown(value if isinstance(value, tuple) else (value,))
                 self._refuse("o0", f"Expected no outputs but got {text},did you miss a return type annotation?")
             return _NOTHING, True

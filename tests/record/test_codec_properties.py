@@ -87,10 +87,11 @@ class _Memory:
         self.content[name] = b"".join(map(bytes, parts))
         return name
 
-    def open(self, name: str) -> memoryview:  # noqa: A003 - named as the store names it
+    def open(self, name: str) -> memoryview:
         return memoryview(bytearray(self.content[name]))
 
-    peek = open
+    def peek(self, name: str) -> memoryview:
+        return self.open(name)
 
 
 def _recorded(annotation: Any, value: Any) -> tuple[Any, Any]:
