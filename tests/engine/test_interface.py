@@ -1,5 +1,6 @@
 """What a task takes and gives: binding, checking, encoding, and what is said when something does not fit."""
 
+# ruff: noqa: RUF013, UP045 - annotations come in every spelling
 from __future__ import annotations
 
 import math
