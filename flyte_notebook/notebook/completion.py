@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from flyte_notebook.errors import FlyteNotebookError
-from flyte_notebook.notebook.cell import environments
+from flyte_notebook.notebook import cell
 from flyte_notebook.notebook.commands import COMMANDS
 from flyte_notebook.notebook.options import CELL, Command
 
@@ -34,7 +34,7 @@ def candidates(words: list[str]) -> list[str]:
     """What may follow the complete words of a line."""
     match words:
         case ["%%flyte", *rest]:
-            return _after(CELL, rest, {"ENV": sorted(environments)})
+            return _after(CELL, rest, {"ENV": sorted(cell.environments)})
         case ["%flyte"]:
             return list(COMMANDS)
         case ["%flyte", name, *rest] if name in COMMANDS:

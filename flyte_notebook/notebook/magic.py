@@ -7,6 +7,8 @@ import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.async_helpers import get_asyncio_loop
+
 from flyte_notebook.api import sdk
 from flyte_notebook.engine import bridge, runs
 from flyte_notebook.notebook import cell, commands, frontend, tracebacks
@@ -33,7 +35,8 @@ def load(shell: InteractiveShell) -> None:
     """Put the magics into `shell`; again is harmless."""
     if shell in _loaded:
         return
-    bridge.patch_loop()
+    # In a terminal no loop runs yet; this is the one that IPython will run its cells on.
+    bridge.patch_loop(get_asyncio_loop())
     undo = _loaded[shell] = contextlib.ExitStack()
     _add_transformers(shell, undo)
     _add_magics(shell, undo)

@@ -49,7 +49,7 @@ class CellText:
 
 def cell_lines(lines: list[str], first: int = 0) -> list[str]:
     """The Python lines of a cell whose `%%flyte` stands in line `first` (from 0); as many as there were."""
-    source = "".join(lines)
+    source = "".join(lines).removesuffix("\n")
     head, *body = leading_indent(lines[first:])
     options = head.partition("%%flyte")[2].strip()
     futures, body = _hoist_futures(body)

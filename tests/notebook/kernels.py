@@ -121,13 +121,14 @@ class Kernel:
 
 
 @contextmanager
-def kernel(**environment: str) -> Iterator[Kernel]:
-    """A kernel in a process of its own, with `%load_ext flyte_notebook` done."""
+def kernel(*before: str, **environment: str) -> Iterator[Kernel]:
+    """A kernel in a process of its own: the cells `before`, then `%load_ext flyte_notebook`."""
     manager, client = start_new_kernel(kernel_name="python3", env={**os.environ, **environment})
     try:
         running = Kernel(manager, client)
-        loaded = running.run("%load_ext flyte_notebook")
-        assert loaded.status == "ok", loaded.traceback
+        for code in (*before, "%load_ext flyte_notebook"):
+            done = running.run(code)
+            assert done.status == "ok", done.traceback
         yield running
     finally:
         client.stop_channels()

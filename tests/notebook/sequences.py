@@ -5,13 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from flyte_notebook.record import events
 from flyte_notebook.record.model import ErrorRecord, Phase
 
 RUN = "main-abc123"
-TEXT = st.text(st.sampled_from("ab1 .<&>\"'\\\n\x1b\x00é漢😀\u202e\ud800"), max_size=200)
+NASTY = (
+    "",
+    "a",
+    "two words",
+    "x" * 200,
+    "漢字" * 60,
+    "😀" * 100,
+    "<script>alert('1')</script> & \"quotes\"",
+    "line\nbreaks\r\nand\ttabs",
+    "\x1b[31mred\x1b[0m \x00",
+    "\u202eright to left \ud800 \udfff",
+    "\\ ` $x$ [bold]",
+)
+TEXT = st.sampled_from(NASTY) | st.text(st.sampled_from("ab<&é漢\n\ud800"), max_size=12)
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests on machines that do other things too."""
 ENDINGS = (Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED, Phase.TIMED_OUT)
 
 
@@ -38,7 +54,7 @@ class Actions:
 
 
 @st.composite
-def event_sequences(draw: st.DrawFn, max_events: int = 60) -> list[events.Event]:
+def event_sequences(draw: st.DrawFn, max_events: int = 30) -> list[events.Event]:
     """A run from its start, possibly to its end, with actions in every state a run can leave them in."""
     clock = 1000.0
     sequence: list[events.Event] = [events.RunStarted(RUN, clock)]

@@ -16,7 +16,7 @@ from flyte_notebook.notebook.text import clip, duration
 from flyte_notebook.notebook.tree import Tree
 from flyte_notebook.record import events
 from flyte_notebook.record.model import ErrorRecord, Phase
-from tests.notebook.sequences import RUN, TEXT, Value, event_sequences, text_of
+from tests.notebook.sequences import RUN, TEXT, Value, event_sequences, relaxed, text_of
 
 
 class Run:
@@ -133,6 +133,7 @@ class Strict(HTMLParser):
         self.words += data
 
 
+@relaxed
 @given(event_sequences(), TEXT)
 def test_no_value_name_or_traceback_can_break_out_of_the_html(sequence: list[events.Event], nasty: str) -> None:
     tree = Tree(RUN, text_of)
@@ -163,6 +164,7 @@ def test_tracebacks_of_failures_are_in_the_html() -> None:
     assert "<summary>work: ValueError: bad row 7 (line 12)</summary><pre>Traceback:\n  x &lt; y</pre>" in fragment
 
 
+@relaxed
 @given(event_sequences())
 def test_saved_rows_are_numbered_as_drawn_with_parents_first(sequence: list[events.Event]) -> None:
     tree = Tree(RUN, text_of)
@@ -226,6 +228,7 @@ def test_details_are_bounded_and_failures_come_first() -> None:
     assert list(large) == [190, 191]
 
 
+@relaxed
 @given(TEXT, st.integers(2, 100))
 def test_clipped_text_is_one_printable_line_that_fits(value: str, limit: int) -> None:
     clipped = clip(value, limit)

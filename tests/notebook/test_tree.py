@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flyte_notebook.notebook.tree import Tree
 from flyte_notebook.record import events
 from flyte_notebook.record.model import ErrorRecord, Phase
-from tests.notebook.sequences import RUN, Value, event_sequences, text_of
+from tests.notebook.sequences import RUN, Value, event_sequences, relaxed, text_of
 
 ROW_KEYS = {"i", "p", "id", "k", "n", "t", "s", "b", "e", "a", "c", "r", "v", "x", "l", "h"}
 
@@ -38,6 +38,7 @@ def patched(store: dict[int, Any], rows: list[Any]) -> None:
         store[row["i"]] = row
 
 
+@relaxed
 @given(event_sequences(), st.data())
 def test_applying_the_patches_gives_the_snapshot(sequence: list[events.Event], data: st.DataObject) -> None:
     tree = Tree(RUN, text_of)
@@ -51,6 +52,7 @@ def test_applying_the_patches_gives_the_snapshot(sequence: list[events.Event], d
     assert [store[i] for i in range(len(store))] == tree.snapshot()
 
 
+@relaxed
 @given(event_sequences(), st.integers(0, 5), st.data())
 def test_a_browser_that_says_hello_late_gets_everything(
     sequence: list[events.Event], limit: int, data: st.DataObject
@@ -69,6 +71,7 @@ def test_a_browser_that_says_hello_late_gets_everything(
     assert [store[i] for i in range(len(store))] == tree.snapshot()
 
 
+@relaxed
 @given(event_sequences())
 def test_rows_are_small_json_objects_of_the_protocol(sequence: list[events.Event]) -> None:
     tree = Tree(RUN, text_of)
@@ -81,6 +84,7 @@ def test_rows_are_small_json_objects_of_the_protocol(sequence: list[events.Event
         assert (row["k"] == "group") == ("id" not in row) == ("s" not in row)
 
 
+@relaxed
 @given(event_sequences())
 def test_a_replay_in_another_kernel_gives_the_same_rows(sequence: list[events.Event]) -> None:
     first, second = Tree(RUN, text_of), Tree(RUN, text_of)
