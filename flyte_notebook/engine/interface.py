@@ -13,10 +13,11 @@ from flyte_notebook.errors import RuntimeDataValidationError
 from flyte_notebook.record.annotations import converter
 from flyte_notebook.record.converter import Converter, shown
 from flyte_notebook.record.encoded import Draft, Encoded, finish, opened, tree
-from flyte_notebook.record.envelope import Sink, canonical_text, digest_text
+from flyte_notebook.record.envelope import Sink, canonical_text
 from flyte_notebook.record.opaque import AnyConverter
 from flyte_notebook.record.preview import describe_items
 from flyte_notebook.record.quick import value_writer, values_writer
+from flyte_notebook.record.text import digest_text
 
 if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore

@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.record.converter import Converter, mismatch
-from flyte_notebook.record.digest import digest
 from flyte_notebook.record.envelope import Node, Sink
 from flyte_notebook.record.sketch import title
 
@@ -30,7 +29,7 @@ def lower_array(value: np.ndarray[Any, Any], sink: Sink) -> Node:
     straight = value.T if order == "F" else np.ascontiguousarray(value)
     memory = straight.reshape(-1).view("u1").data
     node = sink.tag("array", t=value.dtype.str, s=list(value.shape), o=order, b=sink.buffer(memory), p=title(value))
-    return sink.identify(node, lambda: digest(value), value.nbytes)
+    return sink.identify(node, value, value.nbytes)
 
 
 def lift_array(node: Node, buffers: list[memoryview]) -> np.ndarray[Any, Any]:

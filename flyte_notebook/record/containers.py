@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from flyte_notebook.record.converter import Converter, Mismatch, mismatch, shown
-from flyte_notebook.record.envelope import KIND, Node, Sink, dump_sorted
+from flyte_notebook.record.envelope import KIND, Node, Sink
 from flyte_notebook.record.opaque import AnyConverter, lower_any
 from flyte_notebook.record.scalars import GREATEST, LEAST, Scalar, StrScalar
+from flyte_notebook.record.text import dump_sorted
 
 
 class ListConverter(Converter):

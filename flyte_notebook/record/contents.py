@@ -7,12 +7,12 @@ holds; and a large one is read in pieces that fit a processor's cache, without a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.record.digest import Hasher, combined
-from flyte_notebook.record.envelope import dump, encode_text
+from flyte_notebook.record.text import encode_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PIECE = 512 * 1024
 """Bytes of strided memory to go through at a time."""
-_TEXTS = 16 * 1024
+_TEXTS = 256 * 1024
 """Strings to go through at a time."""
 
 
@@ -70,6 +70,9 @@ def _elements(hasher: Hasher, value: np.ndarray[Any, Any]) -> bytes:
     hasher.spend(value.nbytes)
     total = sha256()
     if value.flags.c_contiguous or value.ndim == 0:
+        known = hasher.hashed.get((value.ctypes.data, value.nbytes))
+        if known is not None:
+            return bytes.fromhex(known)
         total.update(_raw(value))
         return total.digest()
     rows = max(1, _PIECE * len(value) // max(value.nbytes, 1))
@@ -168,15 +171,39 @@ def _column(hasher: Hasher, values: Any, flat: np.ndarray[Any, Any] | None) -> b
 
 
 def _texts(hasher: Hasher, values: Any) -> bytes:
-    """Text, Arrow-backed or not, a few thousand at a time: as Python strings all together could be far larger."""
-    total = sha256()
+    """Text, equal for Arrow-backed and Python-backed: its lengths in UTF-8 (-1: missing), and all of it in a row."""
+    lengths, content = sha256(), sha256()
+    arrow_backed = getattr(values.dtype, "storage", None) == "pyarrow"
     for start in range(0, len(values), _TEXTS):
         piece = values[start : start + _TEXTS]
-        texts = [None if gone else text for text, gone in zip(piece.tolist(), piece.isna(), strict=True)]
-        memory = encode_text(dump(texts))
-        hasher.spend(len(memory))
-        total.update(memory)
-    return total.digest()
+        for sizes, memory in _arrow_text(piece) if arrow_backed else _python_text(piece):
+            hasher.spend(sizes.nbytes + len(memory))
+            lengths.update(_raw(sizes))
+            content.update(memory)
+    return lengths.digest() + content.digest()
+
+
+def _python_text(values: Any) -> Iterator[tuple[np.ndarray[Any, Any], bytes]]:
+    import numpy as np
+
+    texts = [None if gone else encode_text(text) for text, gone in zip(values.tolist(), values.isna(), strict=True)]
+    yield np.array([-1 if text is None else len(text) for text in texts], "i8"), b"".join(filter(None, texts))
+
+
+def _arrow_text(values: Any) -> Iterator[tuple[np.ndarray[Any, Any], memoryview]]:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    for chunk in values.__arrow_array__().chunks:
+        if not len(chunk):
+            continue
+        sizes = pc.fill_null(pc.binary_length(chunk), -1).to_numpy(zero_copy_only=False).astype("i8")
+        # What lies under a missing value is not content.
+        whole = pc.fill_null(chunk, "") if chunk.null_count else chunk
+        _, offsets, memory = whole.buffers()
+        kind = "i8" if str(whole.type).startswith("large") else "i4"
+        bounds = np.frombuffer(offsets, kind)[whole.offset : whole.offset + len(whole) + 1]
+        yield sizes, memoryview(memory or b"")[int(bounds[0]) : int(bounds[-1])]
 
 
 def tensor(hasher: Hasher, value: Any) -> bytes:

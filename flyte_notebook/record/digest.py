@@ -11,11 +11,12 @@ import enum
 import functools
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b, sha256
+from types import MappingProxyType
 from typing import Any
 
-from flyte_notebook.record.envelope import dump, encode_text
+from flyte_notebook.record.text import dump, encode_text
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 
@@ -24,13 +25,14 @@ class TooLargeError(Exception):
     """The value holds more bytes than the caller wanted read."""
 
 
-def digest(value: Any, limit: int | None = None) -> bytes:
+def digest(value: Any, limit: int | None = None, hashed: Mapping[tuple[int, int], str] = MappingProxyType({})) -> bytes:
     """16 bytes that identify `value`.
 
-    What cannot be taken apart (locks, connections) counts by its type alone. Raises TooLargeError once more than
-    `limit` bytes were read.
+    What cannot be taken apart (locks, connections) counts by its type alone. `hashed`: the SHA-256 (hex) of runs of
+    memory, by address and length, which are not read once more. Raises TooLargeError once more than `limit` bytes were
+    read.
     """
-    return Hasher(limit).of(value)
+    return Hasher(limit, hashed=hashed).of(value)
 
 
 def type_name(cls: type) -> str:
@@ -50,8 +52,14 @@ def combined(tag: str, *parts: bytes) -> bytes:
 class Hasher:
     """Digests the parts of one value; shared parts once, and circles without end."""
 
-    def __init__(self, limit: int | None = None, code: Callable[[Any], bytes] | None = None) -> None:
+    def __init__(
+        self,
+        limit: int | None = None,
+        code: Callable[[Any], bytes] | None = None,
+        hashed: Mapping[tuple[int, int], str] = MappingProxyType({}),
+    ) -> None:
         """`code` says what to take for functions, classes, tasks and modules inside; by default their fingerprints."""
+        self.hashed = hashed
         self._limit = limit
         self.code = code
         self._spent = 0

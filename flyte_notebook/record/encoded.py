@@ -11,16 +11,14 @@ from flyte_notebook.record.envelope import (
     Node,
     Sink,
     canonical_text,
-    digest_text,
-    dump,
-    encode_text,
     inline_size,
-    length,
     pack,
     references,
+    store,
     tree_of,
     unpack,
 )
+from flyte_notebook.record.text import digest_text, dump, encode_text, length
 
 if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore
@@ -92,9 +90,10 @@ class Draft:
         from flyte_notebook.record.preview import text
 
         sink = self._sink
-        sink.settle()
+        stored = store(sink.buffers, blobs)
+        sink.settle(stored)
         digest = digest_text(canonical_text(self._node, sink.tagged))
-        parts = pack(self._node, sink.buffers, blobs)
+        parts = pack(self._node, sink.buffers, stored)
         if sum(map(length, parts)) <= INLINE:
             return Encoded(b"".join(parts), None, digest, self.size, None)
         return Encoded(None, blobs.put(parts), digest, self.size, text(self._node))
@@ -112,7 +111,7 @@ def finish(node: Node, sink: Sink, plain: bool = False) -> Encoded | Draft:
     inside = sum(map(length, sink.buffers))
     size = inside + len(encode_text(dump(node)))
     if size <= INLINE and not sink.pending:
-        data = b"".join(pack(node, sink.buffers))
+        data = b"".join(pack(node, sink.buffers, [None] * len(sink.buffers)))
         if len(data) <= INLINE:
             return Encoded(data, None, digest_text(canonical_text(node, sink.tagged)), size, None)
     # What is small is copied now, so that a value changed while it is sealed in a thread costs no torn record.

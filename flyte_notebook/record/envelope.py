@@ -10,16 +10,16 @@ Two layouts, told apart by the first byte: `j`, the tree alone; `f` or `r`, eigh
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from hashlib import blake2b
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from flyte_notebook.record.digest import digest
+from flyte_notebook.record.text import Buffer, address, dump, dump_sorted, encode_text, length, load
 
 if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore
 
 Node: TypeAlias = Any
-Buffer: TypeAlias = bytes | memoryview
 
 INLINE = 8 * 1024
 """Largest envelope, in bytes, that is kept in the journal; larger ones become blobs."""
@@ -31,25 +31,6 @@ KIND = "$"
 _UNIDENTIFYING = frozenset("bphnso")
 """Keys of a tagged node that say where its memory lies and how it looks, not what it is; `d` stands for them."""
 
-dump: Callable[[Node], str] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-dump_sorted: Callable[[Node], str] = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode
-load: Callable[[str], Node] = json.JSONDecoder().decode
-
-
-def encode_text(text: str) -> bytes:
-    """UTF-8 that also carries lone surrogates, which Python strings may hold."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def length(memory: Buffer) -> int:
-    """Size in bytes."""
-    return memory.nbytes if isinstance(memory, memoryview) else len(memory)
-
-
-def digest_text(text: str) -> bytes:
-    """The 16-byte digest of a canonical text: of the envelope that it would be alone."""
-    return blake2b(b"j" + encode_text(text), digest_size=16).digest()
-
 
 class Sink:
     """Collects what a lowering leaves beside the tree."""
@@ -58,7 +39,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.buffers: list[Buffer] = []
-        self.pending: list[tuple[dict[str, Any], Callable[[], bytes]]] = []
+        self.pending: list[tuple[dict[str, Any], Any]] = []
         self.tagged = False
 
     def buffer(self, memory: Buffer) -> int:
@@ -71,18 +52,21 @@ class Sink:
         self.tagged = True
         return {KIND: kind, **parts}
 
-    def identify(self, node: dict[str, Any], digest: Callable[[], bytes], size: int) -> dict[str, Any]:
-        """Give `node` its identity; where that takes a pass over much memory (`size` bytes), when it is sealed."""
+    def identify(self, node: dict[str, Any], value: Any, size: int) -> dict[str, Any]:
+        """Give `node` the identity of `value`; where that takes a pass over much memory (`size` bytes), later."""
         if size >= EXTERNAL:
-            self.pending.append((node, digest))
+            self.pending.append((node, value))
         else:
-            node["d"] = digest().hex()
+            node["d"] = digest(value).hex()
         return node
 
-    def settle(self) -> None:
-        """Compute the identities that were put off."""
-        for node, digest in self.pending:
-            node["d"] = digest().hex()
+    def settle(self, blobs: Sequence[str | None]) -> None:
+        """Compute the identities that were put off. `blobs`: the SHA-256 of the buffers that were stored by now, which
+        are not read once more.
+        """
+        known = {address(memory): sha for memory, sha in zip(self.buffers, blobs, strict=True) if sha is not None}
+        for node, value in self.pending:
+            node["d"] = digest(value, hashed=known).hex()
         self.pending.clear()
 
     def mark(self) -> tuple[int, int, bool]:
@@ -116,18 +100,23 @@ def canonical_text(node: Node, tagged: bool) -> str:
     return dump_sorted(canonical(node) if tagged else node)
 
 
-def pack(node: Node, buffers: Sequence[Buffer], blobs: BlobStore | None = None) -> list[Buffer]:
+def store(buffers: Sequence[Buffer], blobs: BlobStore) -> list[str | None]:
+    """Put the large ones of some buffers into `blobs`: their names, None for those that stay in the envelope."""
+    return [blobs.put([memory]) if length(memory) >= EXTERNAL else None for memory in buffers]
+
+
+def pack(node: Node, buffers: Sequence[Buffer], blobs: Sequence[str | None]) -> list[Buffer]:
     """The parts of an envelope, to be joined or written one after another.
 
-    Large buffers are put into `blobs` and named instead; without `blobs` all stay inside.
+    `blobs`: what `store` gave for the buffers.
     """
     if not buffers:
         return [b"j" + encode_text(dump(node))]
     table: list[int | list[str | int]] = []
     inside: list[Buffer] = []
-    for memory in buffers:
-        if blobs is not None and length(memory) >= EXTERNAL:
-            table.append([blobs.put([memory]), length(memory)])
+    for memory, sha in zip(buffers, blobs, strict=True):
+        if sha is not None:
+            table.append([sha, length(memory)])
         else:
             table.append(length(memory))
             inside.append(memory)

@@ -9,9 +9,10 @@ from typing import Any
 from flyte_notebook.record.arrays import is_flat, lift_array, lower_array
 from flyte_notebook.record.atoms import is_atom, lift_atom, lower_atom
 from flyte_notebook.record.converter import Converter
-from flyte_notebook.record.digest import digest, type_name
-from flyte_notebook.record.envelope import KIND, Node, Sink, dump_sorted
+from flyte_notebook.record.digest import type_name
+from flyte_notebook.record.envelope import KIND, Node, Sink
 from flyte_notebook.record.sketch import outline, title
+from flyte_notebook.record.text import dump_sorted
 
 _PLAIN = frozenset({type(None), bool, int, float, str})
 _DEPTH = 50
@@ -101,7 +102,7 @@ def _lower_bytes(value: bytes | bytearray, sink: Sink) -> Node:
     node = sink.tag(
         type(value).__name__, b=sink.buffer(bytes(value)), s=len(value), p=bytes(value[:60]).decode("latin-1")
     )
-    return sink.identify(node, lambda: digest(bytes(value)), len(value))
+    return sink.identify(node, value, len(value))
 
 
 def lower_pickle(value: Any, sink: Sink) -> Node:
@@ -127,7 +128,7 @@ def lower_pickle(value: Any, sink: Sink) -> Node:
     views = [memory.raw() for memory in outside]
     node = sink.tag("pickle", t=type_name(type(value)), p=title(value), b=[sink.buffer(m) for m in (stream, *views)])
     node.update(outline(value))
-    return sink.identify(node, lambda: digest(value), max((view.nbytes for view in views), default=0))
+    return sink.identify(node, value, max((view.nbytes for view in views), default=0))
 
 
 def _contiguous(memory: pickle.PickleBuffer) -> bool:

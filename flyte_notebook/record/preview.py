@@ -8,8 +8,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.record.encoded import Encoded, tree
-from flyte_notebook.record.envelope import KIND, Node, dump, encode_text
+from flyte_notebook.record.envelope import KIND, Node
 from flyte_notebook.record.sketch import CELL, TITLE, cut
+from flyte_notebook.record.text import dump, encode_text
 
 if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 
 from flyte_notebook.record.converter import Converter
 from flyte_notebook.record.encoded import Encoded
-from flyte_notebook.record.envelope import INLINE, dump
+from flyte_notebook.record.envelope import INLINE
 from flyte_notebook.record.scalars import GREATEST, LEAST, SCALARS, IntScalar, Scalar
+from flyte_notebook.record.text import dump
 
 ValueWriter: TypeAlias = Callable[[Any], Encoded | None]
 ValuesWriter: TypeAlias = Callable[[dict[str, Any]], Encoded | None]
