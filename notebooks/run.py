@@ -31,7 +31,15 @@ def run(path: Path) -> nbformat.NotebookNode:
     where = {"metadata": {"path": str(path.parent)}}
     # Errors only: a kernel warns that its messages could be read on this machine, which is no news to a reader here.
     quiet = ["--log-level=ERROR"]
-    client = NotebookClient(notebook, timeout=600, resources=where, record_timing=False, extra_arguments=quiet)
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        resources=where,
+        record_timing=False,
+        # A printed line may arrive in pieces.
+        coalesce_streams=True,
+        extra_arguments=quiet,
+    )
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
             if cell.cell_type == "markdown":

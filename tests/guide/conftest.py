@@ -59,7 +59,9 @@ class Kernel:
 def kernel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernel")
     environment = {**os.environ, "PYTHONPATH": str(HERE), "FLYTE_NOTEBOOK_HOME": str(folder / "store")}
-    client = NotebookClient(nbformat.v4.new_notebook(), timeout=50, resources={"metadata": {"path": str(folder)}})
+    where = {"metadata": {"path": str(folder)}}
+    # A printed line may arrive in pieces.
+    client = NotebookClient(nbformat.v4.new_notebook(), timeout=50, resources=where, coalesce_streams=True)
     with client.setup_kernel(env=environment):
         kernel = Kernel(client)
         kernel.run("%load_ext flyte_notebook\nfrom observe import observed")
