@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 import pathlib
-import uuid
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flyte_notebook.record.converter import Converter, mismatch
 from flyte_notebook.record.envelope import KIND, Node, Sink
-
-_Moment = dt.datetime | dt.time
 
 
 def _text(value: Any) -> dict[str, Any]:
     return {"v": str(value)}
 
 
-def _moment_parts(value: _Moment) -> dict[str, Any]:
+def _moment_parts(value: dt.datetime | dt.time) -> dict[str, Any]:
     parts: dict[str, Any] = {"v": value.isoformat()}
-    if isinstance(value.tzinfo, ZoneInfo):
+    if _is_zone(value.tzinfo):
         # The offset alone would lose when it changes.
-        parts["z"] = value.tzinfo.key
+        parts["z"] = value.tzinfo.key  # type: ignore[union-attr]  # it is a ZoneInfo
     if value.fold:
         parts["x"] = 1
     return parts
@@ -33,39 +29,55 @@ def _moment_parts(value: _Moment) -> dict[str, Any]:
 def _moment(node: Node, parse: Callable[[str], Any]) -> Any:
     value = parse(node["v"])
     if node.get("z"):
-        value = value.replace(tzinfo=ZoneInfo(node["z"]))
+        value = value.replace(tzinfo=import_module("zoneinfo").ZoneInfo(node["z"]))
     return value.replace(fold=1) if node.get("x") else value
+
+
+def _is_zone(zone: dt.tzinfo | None) -> bool:
+    return type(zone).__name__ == "ZoneInfo" and getattr(zone, "key", None) is not None
 
 
 def _duration(value: dt.timedelta) -> dict[str, Any]:
     return {"v": [value.days, value.seconds, value.microseconds]}
 
 
-_ATOMS: list[tuple[type, str, Callable[[Any], dict[str, Any]], Callable[[Node], Any]]] = [
-    (dt.datetime, "datetime", _moment_parts, lambda node: _moment(node, dt.datetime.fromisoformat)),
-    (dt.time, "time", _moment_parts, lambda node: _moment(node, dt.time.fromisoformat)),
-    (dt.date, "date", lambda value: {"v": value.isoformat()}, lambda node: dt.date.fromisoformat(node["v"])),
-    (dt.timedelta, "timedelta", _duration, lambda node: dt.timedelta(*node["v"])),
-    (decimal.Decimal, "Decimal", _text, lambda node: decimal.Decimal(node["v"])),
-    (uuid.UUID, "UUID", _text, lambda node: uuid.UUID(node["v"])),
-    (type(pathlib.Path()), "Path", _text, lambda node: pathlib.Path(node["v"])),
-    (complex, "complex", lambda value: {"v": [value.real, value.imag]}, lambda node: complex(*node["v"])),
-]
-_LOWERS = {kind: (name, lower) for kind, name, lower, _ in _ATOMS}
-_LIFTS = {name: lift for _, name, _, lift in _ATOMS}
+# By module and name: modules of types that nobody uses are not imported.
+_Place = tuple[str, str]
+_LOWERS: dict[_Place, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    ("datetime", "datetime"): ("datetime", _moment_parts),
+    ("datetime", "time"): ("time", _moment_parts),
+    ("datetime", "date"): ("date", lambda value: {"v": value.isoformat()}),
+    ("datetime", "timedelta"): ("timedelta", _duration),
+    ("decimal", "Decimal"): ("Decimal", _text),
+    ("uuid", "UUID"): ("UUID", _text),
+    (type(pathlib.Path()).__module__, type(pathlib.Path()).__name__): ("Path", _text),
+    ("builtins", "complex"): ("complex", lambda value: {"v": [value.real, value.imag]}),
+}
+_LIFTS: dict[str, Callable[[Node], Any]] = {
+    "datetime": lambda node: _moment(node, dt.datetime.fromisoformat),
+    "time": lambda node: _moment(node, dt.time.fromisoformat),
+    "date": lambda node: dt.date.fromisoformat(node["v"]),
+    "timedelta": lambda node: dt.timedelta(*node["v"]),
+    "Decimal": lambda node: import_module("decimal").Decimal(node["v"]),
+    "UUID": lambda node: import_module("uuid").UUID(node["v"]),
+    "Path": lambda node: pathlib.Path(node["v"]),
+    "complex": lambda node: complex(*node["v"]),
+}
 
 
 def is_atom(value: Any) -> bool:
     """True when `value` is of exactly one of these types, and its text says all of it."""
-    if type(value) not in _LOWERS:
+    kind = type(value)
+    if (kind.__module__, kind.__name__) not in _LOWERS:
         return False
     zone = getattr(value, "tzinfo", None)
-    return zone is None or type(zone) is dt.timezone or (type(zone) is ZoneInfo and zone.key is not None)
+    return zone is None or type(zone) is dt.timezone or _is_zone(zone)
 
 
 def lower_atom(value: Any, sink: Sink) -> Node:
     """The node of a value for which `is_atom` holds."""
-    name, lower = _LOWERS[type(value)]
+    kind = type(value)
+    name, lower = _LOWERS[kind.__module__, kind.__name__]
     return sink.tag(name, **lower(value))
 
 
