@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from flyte_notebook.engine.schema import inputs_schema
 from flyte_notebook.engine.signature import is_named_tuple, output_types, parameters
 from flyte_notebook.errors import RuntimeDataValidationError
 from flyte_notebook.record.annotations import converter
@@ -75,6 +74,8 @@ class Interface:
     @cached_property
     def json_schema(self) -> dict[str, Any]:
         """The inputs as a JSON schema."""
+        from flyte_notebook.engine.schema import inputs_schema
+
         return inputs_schema(self.inputs)
 
     # --- in -------------------------------------------------------------------------------------------------------

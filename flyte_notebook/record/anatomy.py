@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import importlib.util
 import inspect
-import random
 import types
 import typing
 import warnings
@@ -140,7 +139,9 @@ def is_engine(cls: type) -> bool:
 
 def is_random(value: Any) -> bool:
     """A generator of random numbers changes with every use."""
-    return isinstance(value, random.Random) or type(value).__module__.startswith("numpy.random")
+    return any(
+        base.__module__ in ("random", "numpy.random._generator", "numpy.random.mtrand") for base in type(value).__mro__
+    )
 
 
 def outline(value: Any) -> str:

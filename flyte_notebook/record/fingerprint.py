@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flyte_notebook.record.dependencies import Survey
 from flyte_notebook.record.digest import combined
 
 
@@ -28,6 +27,8 @@ def fingerprint_of(parts: dict[str, str]) -> str:
 
 def fingerprint_parts(fn: Any) -> dict[str, str]:
     """What the fingerprint is made of: `own code`, `helper clean()`, `captured THRESHOLD`, … each with its digest."""
+    from flyte_notebook.record.dependencies import Survey
+
     return Survey().of(fn)
 
 

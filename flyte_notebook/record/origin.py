@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import site
 import sys
-import sysconfig
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +13,9 @@ _PACKAGE = __name__.partition(".")[0]
 
 @lru_cache(maxsize=1)
 def _installed() -> tuple[str, ...]:
+    import site
+    import sysconfig
+
     places = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     places.update([*site.getsitepackages(), site.getusersitepackages()])
     # This package counts as installed wherever it lies.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.record.encoded import Encoded, tree
@@ -236,6 +235,8 @@ def _tables(node: Node) -> list[dict[str, Any]]:
 
 def _table(head: dict[str, Any]) -> str:
     """The head of a table as HTML, everything in it escaped."""
+    from html import escape
+
     rows, columns = head["shape"]
     more = columns > len(head["columns"])
     names = "".join(f"<th>{escape(name)}</th>" for name in head["columns"]) + ("<th>…</th>" if more else "")
