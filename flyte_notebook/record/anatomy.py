@@ -81,7 +81,7 @@ def code_of(cls: type) -> Iterator[tuple[str, Any]]:
 def _made(cls: type, name: str, function: types.FunctionType) -> bool:
     """Whether `dataclass` or `NamedTuple` wrote a method."""
     generates = dataclasses.is_dataclass(cls) or issubclass(cls, tuple)
-    return generates and name.startswith("__") and function.__code__.co_filename == "<string>"
+    return generates and name.startswith("__") and function.__code__.co_filename in ("<string>", dataclasses.__file__)
 
 
 def data_of(cls: type) -> Iterator[tuple[str, Any]]:

@@ -244,7 +244,7 @@ def test_a_value_of_more_bytes_than_allowed_is_not_read():
 
 def test_padding_between_fields_of_a_record_is_no_content():
     kind = np.dtype([("a", "u1"), ("b", "u8")], align=True)
-    one, other = np.zeros(3, kind), np.full(3, 255, "u1").repeat(16).view(kind)[:3].copy()
+    one, other = np.zeros(3, kind), np.full(3 * kind.itemsize, 255, "u1").view(kind)
     other["a"] = 0
     other["b"] = 0
     assert one.tobytes() != other.tobytes()
