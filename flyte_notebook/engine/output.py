@@ -1,7 +1,7 @@
 """What a body prints or logs belongs to its action: captured by context, passed on to where it would have gone.
 
-`sys.stdout` and `sys.stderr` are wrapped while a run is alive, and only then. Whole lines are recorded; text goes on to
-the original stream at once, unless the run hides it.
+`sys.stdout` and `sys.stderr` are wrapped while a run is alive, and only then. Whole lines are recorded, and go on to the
+original stream unless the run hides them, so that the lines of concurrent actions never mix; a flush shows the rest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from flyte_notebook.engine.context import Call, Frame, current_frame
 
@@ -31,12 +31,17 @@ class _Tee:
 
     def write(self, text: str) -> int:
         call = _writer(current_frame())
-        if call is not None:
-            _record(call, self._stream, text)
-            if call.run.settings.hide:
-                return len(text)
-        self.wrapped.write(text)
+        if call is None:
+            self.wrapped.write(text)
+        else:
+            _record(call, self._stream, text, self.wrapped)
         return len(text)
+
+    def flush(self) -> None:
+        call = _writer(current_frame())
+        if call is not None:
+            _show_rest(call, self._stream)
+        self.wrapped.flush()
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
@@ -65,31 +70,57 @@ def _writer(frame: Frame | None) -> Call | None:
     return node if isinstance(node, Call) else None
 
 
-_partial: dict[tuple[Call, str], str] = {}
+class _Line(NamedTuple):
+    """The unfinished line of an action on one stream."""
+
+    text: str = ""
+    shown: int = 0
+    """How many characters of it were shown already."""
+    wrapped: Any = None
+
+
+_partial: dict[tuple[Call, str], _Line] = {}
 _partial_lock = threading.Lock()
 
 
-def _record(call: Call, stream: str, text: str) -> None:
-    """Record the whole lines of `text`, keep the rest until its line ends."""
+def _record(call: Call, stream: str, text: str, wrapped: Any) -> None:
+    """Record and show the whole lines of `text`, keep the rest until its line ends."""
     key = (call, stream)
     with _partial_lock:
-        text = _partial.pop(key, "") + text
+        line = _partial.pop(key, _Line())
+        text = line.text + text
         end = len(text) if len(text) > _CHUNK else text.rfind("\n") + 1
         if end < len(text):
-            _partial[key] = text[end:]
+            _partial[key] = _Line(text[end:], 0 if end else line.shown, wrapped)
     if end:
         call.write(stream, text[:end])
+        _show(call, text[line.shown : end], wrapped)
+
+
+def _show_rest(call: Call, stream: str) -> None:
+    """Show what there is of an unfinished line, as a progress bar or a prompt wants it."""
+    with _partial_lock:
+        line = _partial.get((call, stream), _Line())
+        if line.text:
+            _partial[call, stream] = line._replace(shown=len(line.text))
+    _show(call, line.text[line.shown :], line.wrapped)
+
+
+def _show(call: Call, text: str, wrapped: Any) -> None:
+    if text and not call.run.settings.hide:
+        wrapped.write(text)
 
 
 def flush(call: Call) -> None:
-    """Record what the action wrote without ending its line."""
+    """Record and show what the action wrote without ending its line."""
     if not _partial:
         return
     for stream in ("stdout", "stderr"):
         with _partial_lock:
-            rest = _partial.pop((call, stream), "")
-        if rest:
-            call.write(stream, rest)
+            line = _partial.pop((call, stream), _Line())
+        if line.text:
+            call.write(stream, line.text)
+            _show(call, line.text[line.shown :], line.wrapped)
 
 
 class _Capture:

@@ -79,3 +79,38 @@ def test_the_streams_are_the_original_ones_afterwards():
     before = sys.stdout, sys.stderr, list(logging.getLogger().handlers)
     flyte.run(both)
     assert (sys.stdout, sys.stderr, list(logging.getLogger().handlers)) == before
+
+
+@env.task
+def counts(x: int) -> int:
+    for _ in range(3):
+        print(x, "of", x)
+    return x
+
+
+@env.task
+async def count_many(n: int) -> int:
+    return len([result async for result in flyte.map.aio(counts, range(n))])
+
+
+def test_lines_of_tasks_in_many_threads_stay_whole(capsys):
+    flyte.run(count_many, 40)
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(f"{x} of {x}" for x in range(40) for _ in range(3))
+
+
+def test_a_flush_shows_what_is_not_a_line_yet_once(capsys):
+    seen = []
+
+    @env.task
+    async def progress() -> int:
+        print("1", end="")
+        seen.append(capsys.readouterr().out)
+        print("2", end="", flush=True)
+        seen.append(capsys.readouterr().out)
+        print("3")
+        seen.append(capsys.readouterr().out)
+        return 1
+
+    run = flyte.run(progress)
+    assert seen == ["", "12", "3\n"]
+    assert list(logs(run).values()) == ["123\n"]
