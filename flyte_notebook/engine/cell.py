@@ -31,6 +31,7 @@ class Cell:
         self._settings = settings
         self._origin = origin
         self._owner = asyncio.current_task()
+        self._ending = False
 
     def open(self, first_name: str) -> Node:
         """The root of this cell's run; see `context.Opener`."""
@@ -54,6 +55,8 @@ class Cell:
 
     def stop(self) -> None:
         """Interrupt: end the run, or, before there is one, the cell."""
+        if self._ending:
+            return  # too late: the task now belongs to whoever runs the next cell
         self.interrupted = True
         if self.run is not None:
             self.run.cancel()
@@ -65,12 +68,19 @@ class Cell:
         if self.run is not None:
             self.run.root.cancel_children()
 
-    def take_cancellation(self) -> BaseException | None:
-        """What to raise in place of a CancelledError that we caused ourselves, or None when it came from outside."""
+    async def take_cancellation(self) -> BaseException | None:
+        """Undo the cancellation that we caused ourselves, and return what to raise in its place; None: there is none.
+
+        The owner may have been cancelled while it ran nested code, in a blocking call: that is delivered at its next
+        await, and must not reach what it does after this cell.
+        """
+        self._ending = True
         if not self.interrupted and not (self.run is not None and self.run.cancelled):
             return None
         if self._owner is not None:
             self._owner.uncancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
         if self.interrupted:
             return KeyboardInterrupt()
         assert self.run is not None
@@ -102,25 +112,23 @@ async def open_cell(
         try:
             yield cell
         except asyncio.CancelledError as error:
-            instead = cell.take_cancellation()
-            if instead is not None:
-                await _hear_repeat()
+            instead = await cell.take_cancellation()
             await _finish(cell, Phase.ABORTED, _cancelled_record(instead))
             raise (instead or error) from None
         except BaseException as error:
-            await _finish(cell, Phase.FAILED, failures.recorded(error))
+            instead = await cell.take_cancellation()
+            if isinstance(error, KeyboardInterrupt) and isinstance(instead, KeyboardInterrupt):
+                # A blocking call inside the cell passes the interrupt on in this form.
+                await _finish(cell, Phase.ABORTED, _cancelled_record(instead))
+            else:
+                await _finish(cell, Phase.FAILED, failures.recorded(error))
             raise
         else:
+            await cell.take_cancellation()
             await _finish(cell, Phase.SUCCEEDED, None)
         finally:
             with contextlib.suppress(ValueError):  # closed from another context, as when a loop is torn down
                 leave(token)
-
-
-async def _hear_repeat() -> None:
-    """A task that was cancelled while it ran nested code, in a blocking call, is told once more at its next await."""
-    with contextlib.suppress(asyncio.CancelledError):
-        await asyncio.sleep(0)
 
 
 @contextlib.contextmanager

@@ -168,6 +168,8 @@ class LiveRun:
         Raises:
             JournalError: the record could not be written.
         """
+        # From here on nobody waits in the run's own code any more: a late cancellation concerns the actions only.
+        self.owner = None
         try:
             await self.root.close()
         finally:

@@ -284,8 +284,15 @@ def test_a_body_that_blocks_the_loop_freezes_neither_the_tree_nor_its_messages(t
 
 @pytest.mark.parametrize(
     "code",
-    [AWAITED.format(60.0), NESTED.format(60.0), "%%flyte\nblock(3.0)", "%%flyte\nawait block.aio(3.0)"],
-    ids=["awaited", "nested", "blocking", "thread"],
+    [
+        AWAITED.format(60.0),
+        NESTED.format(60.0),
+        "%%flyte\nblock(3.0)",
+        "%%flyte\nawait block.aio(3.0)",
+        "%%flyte\nflyte.run(nap, seconds=60.0)",
+        "%%flyte\nlist(flyte.map(nap, [60.0, 60.0]))",
+    ],
+    ids=["awaited", "nested", "blocking", "thread", "run in a cell", "map in a cell"],
 )
 def test_an_interrupt_ends_the_cell_and_leaves_nothing_behind(tasks: Kernel, code: str) -> None:
     cell = live(tasks, code)
