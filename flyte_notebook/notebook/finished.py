@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flyte_notebook.errors import FlyteNotebookError
 from flyte_notebook.notebook import frontend, saved, static
 from flyte_notebook.notebook.detail import collect, detail
+from flyte_notebook.notebook.outline import Outline
 from flyte_notebook.notebook.tree import Tree
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ def show(shell: InteractiveShell, tree: Tree, store: Store) -> None:
 
 def mime_bundle(tree: Tree, store: Store) -> dict[str, Any]:
     """The tree as JSON for the JupyterLab extension, as HTML, and as text."""
-    details = _details(tree, store)
+    details, outline = _details(tree, store), Outline(tree.nodes)
     return {
-        saved.MIME: saved.run_bundle(tree, details),
-        "text/html": static.html(tree, details),
-        "text/plain": static.text(tree),
+        saved.MIME: saved.run_bundle(tree, details, outline),
+        "text/html": static.html(tree, details, outline),
+        "text/plain": static.text(tree, outline),
     }
 
 

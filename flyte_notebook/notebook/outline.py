@@ -7,7 +7,7 @@ too deep. The static texts and the terminal draw what this module chooses.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from flyte_notebook.notebook.text import count
@@ -35,6 +35,7 @@ class Outline:
         self.nodes = nodes
         self.roots: list[Node] = []
         self._children: dict[int, list[Node]] = {}
+        self._counts: Counter[Phase] | None = None
         for node in nodes:
             if node.parent is None:
                 self.roots.append(node)
@@ -55,8 +56,11 @@ class Outline:
 
     def counts(self, node: Node | None = None) -> Counter[Phase]:
         """Phases of the actions called directly by `node`; by all actions of the run for None."""
-        nodes = self.nodes if node is None else self.children(node)
-        return Counter(child.phase for child in nodes if child.phase is not None)
+        if node is not None:
+            return _count(self.children(node))
+        if self._counts is None:
+            self._counts = _count(self.nodes)
+        return self._counts
 
     def progress(self, group: Node) -> str:
         """`340/1000`: how many of the direct members of `group` have ended."""
@@ -95,8 +99,7 @@ class Outline:
             elif self.children(node):
                 yield Line(level + 1, stem + below + "└─ ", None, f"… {count(self._size(node), 'action')} below")
         if hidden:
-            left_out = Counter(child.phase for child in children if child.phase is not None)
-            left_out.subtract(child.phase for child in shown if child.phase is not None)
+            left_out = _count(children) - _count(shown)
             yield Line(level, stem + ("" if parent is None else "└─ "), None, f"… {hidden:,} more: {tally(left_out)}")
 
     def _size(self, node: Node) -> int:
@@ -106,6 +109,12 @@ class Outline:
             size += child.id is not None
             stack.extend(self.children(child))
         return size
+
+
+def _count(nodes: Iterable[Node]) -> Counter[Phase]:
+    # By name first: hashing a phase takes as long as everything else here.
+    names = Counter([node.phase._name_ for node in nodes if node.phase is not None])
+    return Counter({Phase[name]: number for name, number in names.items()})
 
 
 def tally(phases: Counter[Phase]) -> str:

@@ -18,14 +18,14 @@ MAX_DETAIL_BYTES = 256 * 1024
 Detail = dict[str, Any]
 
 
-def run_bundle(tree: Tree, details: dict[int, Detail]) -> dict[str, Any]:
+def run_bundle(tree: Tree, details: dict[int, Detail], outline: Outline | None = None) -> dict[str, Any]:
     """The saved form of `tree`; `details` by node index.
 
     Rows are numbered anew in the order in which they are drawn, so that the same run gives the same rows.
     """
     header = tree.header(tree.ended or tree.started or 0.0, live=False)
     del header["started"]
-    outline = Outline(tree.nodes)
+    outline = outline or Outline(tree.nodes)
     kept = _keep(outline)
     numbers: dict[int, int] = {}
     rows: list[Row] = []

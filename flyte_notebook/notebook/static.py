@@ -21,9 +21,9 @@ Details = Mapping[int, Mapping[str, Any]]
 _SLUG = re.compile(r"[^A-Za-z0-9_.]+")
 
 
-def text(tree: Tree) -> str:
+def text(tree: Tree, outline: Outline | None = None) -> str:
     """The tree as lines of text, the same for every run that does the same."""
-    outline = Outline(tree.nodes)
+    outline = outline or Outline(tree.nodes)
     lines = [title(tree, outline)]
     if tree.error and not any(node.error for node in tree.nodes):
         lines.append(tree.error)
@@ -86,9 +86,9 @@ def trouble(node: Node) -> str:
     return clip(node.error, 100) + (f" (line {node.line})" if node.line is not None else "")
 
 
-def html(tree: Tree, details: Details | None = None) -> str:
+def html(tree: Tree, details: Details | None = None, outline: Outline | None = None) -> str:
     """The tree as an HTML fragment without scripts and styles. `details` (by node index) adds the tracebacks."""
-    outline = Outline(tree.nodes)
+    outline = outline or Outline(tree.nodes)
     head = f"<b>{_text(tree.run)}</b> · {tree.phase} · {_text(summary(tree, outline))}"
     if tree.started is not None and tree.ended is not None:
         head += f" · {duration((tree.ended - tree.started) * 1000)}"

@@ -57,15 +57,14 @@ class TerminalView:
     def _draw(self) -> RenderableType:
         from rich.constrain import Constrain
 
-        began = time.perf_counter()
-        if began >= self._again:
+        if time.perf_counter() >= self._again:
+            began = time.thread_time()
             columns, lines = shutil.get_terminal_size()
             height = max(lines - 6, 4)
             tree = drawing(self._tree, width=max(height // 2, 3), depth=12, total=height, first=_urgent_first)
             # The terminal echoes ^C behind the last line: where that makes a new line, the next drawing is off by one.
             self._drawn = Constrain(tree, columns - 3)
-            spent = time.perf_counter() - began
-            self._again = began + spent / _DUTY
+            self._again = time.perf_counter() + (time.thread_time() - began) / _DUTY
         return self._drawn
 
 
