@@ -26,10 +26,10 @@ LIMIT = max(32, 4 * (os.cpu_count() or 1))
 class Executor(Protocol):
     """Runs one attempt of an action's body; the extension point for other places to run (Dask, a cluster)."""
 
-    async def execute(
+    def execute(
         self, call: Call, func: Callable[..., Any], values: dict[str, Any], started: Callable[[], None]
-    ) -> Any:
-        """Call `started` when the body starts, return what the body returned, or raise what it raised.
+    ) -> Awaitable[Any]:
+        """Call `started` when the body starts; awaited, return what the body returned, or raise what it raised.
 
         When cancelled it stops the body, or lets it go on where it cannot be stopped, and raises CancelledError.
         """
@@ -39,16 +39,16 @@ class Executor(Protocol):
 class OnLoop:
     """Awaits an async body on the run's own event loop."""
 
-    async def execute(
+    def execute(
         self,
         call: Call,
         func: Callable[..., Awaitable[Any]],
         values: dict[str, Any],
         started: Callable[[], None],
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """See `Executor.execute`."""
         started()
-        return await func(**values)
+        return func(**values)
 
 
 class InThread:

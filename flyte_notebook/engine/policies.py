@@ -14,6 +14,8 @@ from flyte_notebook.engine.timeouts import Bound
 from flyte_notebook.record import events
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from flyte_notebook.engine.context import Call
     from flyte_notebook.engine.submit import Callee
     from flyte_notebook.record.codec import Encoded
@@ -22,16 +24,21 @@ _ON_LOOP: Executor = OnLoop()
 _IN_THREAD: Executor = InThread()
 
 
-async def perform(call: Call, task: Callee, values: dict[str, Any] | None) -> Any:
-    """Run the body until it succeeds or may not be tried again.
+def perform(call: Call, task: Callee, values: dict[str, Any] | None) -> Awaitable[Any]:
+    """Run the body until it succeeds or may not be tried again; await it for what the body returned.
 
     `values` are handed to the body as they are; None means that each attempt decodes its own copy of the inputs.
 
     Raises:
         BaseException: whatever the last attempt raised; a `TaskTimeoutError` when it ran out of time.
     """
+    # Plain functions that pass an awaitable on: most actions have no bounds, and every coroutine between costs.
     if task.options.deadline_seconds is None:
-        return await _attempts(call, task, values)
+        return _attempts(call, task, values)
+    return _bounded(call, task, values)
+
+
+async def _bounded(call: Call, task: Callee, values: dict[str, Any] | None) -> Any:
     with Bound(call, task.options.deadline_seconds, errors.DeadlineExceededError, "missed its deadline of") as deadline:
         deadline.start()
         return await _attempts(call, task, values)
@@ -94,13 +101,20 @@ async def _decoded(call: Call, task: Callee) -> dict[str, Any]:
     return task.interface.decode_inputs(inputs, call.run.store.blobs)
 
 
-async def _attempt(executor: Executor, call: Call, task: Callee, values: dict[str, Any]) -> Any:
+def _attempt(executor: Executor, call: Call, task: Callee, values: dict[str, Any]) -> Awaitable[Any]:
     def started() -> None:
         call.run.publish(events.AttemptStarted(call.run.name, call.id or "", call.attempt, events.now()))
 
     timeout = task.options.timeout
     if timeout.max_runtime is None and timeout.max_queued_time is None:
-        return await executor.execute(call, task.func, values, started)
+        return executor.execute(call, task.func, values, started)
+    return _timed(executor, call, task, values, started)
+
+
+async def _timed(
+    executor: Executor, call: Call, task: Callee, values: dict[str, Any], started: Callable[[], None]
+) -> Any:
+    timeout = task.options.timeout
     queued = Bound(
         call, timeout.seconds("max_queued_time"), errors.MaxQueuedTimeExceededError, "was queued longer than"
     )

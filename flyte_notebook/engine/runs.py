@@ -74,6 +74,19 @@ settled: list[Callable[[LiveRun], Awaitable[None]]] = []
 outcome here, before the code after the run goes on. Must not raise."""
 
 
+_generation = 0
+"""How many forks lie between this process and the one that imported the package; cheaper to ask than its pid."""
+
+
+def _forked() -> None:
+    global _generation
+    _generation += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class LiveRun:
     """One run of this process, bound to the event loop that it was started on."""
 
@@ -91,7 +104,7 @@ class LiveRun:
         self.cancelled = False
         self.phase = Phase.RUNNING
         self.started_at = events.now()
-        self._pid = os.getpid()
+        self._generation = _generation
         self._fingerprints: dict[Any, str] = {}
         self.seen: set[str] = set()
         """Names of the tasks this run has put on record."""
@@ -123,7 +136,7 @@ class LiveRun:
 
     def publish(self, event: events.Event) -> None:
         """Put `event` on record and tell whoever listens."""
-        if self._pid != os.getpid():
+        if self._generation != _generation:
             # A child forked inside a task must not write the parent's history.
             return
         self._append(event)

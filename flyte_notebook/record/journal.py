@@ -13,7 +13,7 @@ from flyte_notebook.record.replay import Replay
 from flyte_notebook.record.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
     from types import EllipsisType
@@ -41,6 +41,12 @@ class Journal:
         self.path = path
         schema.prepare(path, wal=wal)
         self._writer = Writer(path, self.suspend)
+        self.append: Callable[[Event], None] = self._writer.append
+        """Put an event on record: returns at once, committed within 50 ms, in the order of appending.
+
+        Raises JournalError when an earlier commit has failed, or the journal is closed. Not a method of its own: it is
+        called three times for every action.
+        """
         self._readers: deque[sqlite3.Connection] = deque()
         """Connections that nobody uses at the moment; kept only while the writer is busy."""
         gate.tenants.add(self)
@@ -51,14 +57,6 @@ class Journal:
     def usable(self) -> bool:
         """False once it is closed or a commit has failed: it must be opened again."""
         return self._writer.usable
-
-    def append(self, event: Event) -> None:
-        """Put `event` on record: returns at once, committed within 50 ms, in the order of appending.
-
-        Raises:
-            JournalError: an earlier commit has failed, or the journal is closed.
-        """
-        self._writer.append(event)
 
     def flush(self) -> Future[None]:
         """A future that is done when everything appended before is committed; it fails with JournalError."""
