@@ -1,0 +1,182 @@
+"""The explorer without a browser: what it sends, how much at once, and what becomes of a view that fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import flyte_notebook
+from flyte_notebook.notebook import frontend, widget
+from flyte_notebook.notebook.detail import collect, detail, look_up
+from flyte_notebook.notebook.widget import Explorer
+from flyte_notebook.record.store import open_store
+from tests.notebook.shells import Shell
+from tests.notebook.test_static import Run
+
+
+class Browser:
+    """The other end: applies what it is sent as the TypeScript does."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self.rows: dict[int, Any] = {}
+        self.sizes: list[int] = []
+        self.sequence: int | None = None
+        self.missed = 0
+        self.others: list[dict[str, Any]] = []
+        explorer.widget.send = self.receive  # type: ignore[method-assign]
+
+    def receive(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "snapshot":
+                self.rows = {}
+                self.sequence = message["seq"]
+            case "patch" if self.sequence is None:
+                return
+            case "patch":
+                self.missed += message["seq"] != self.sequence + 1
+                self.sequence = message["seq"]
+            case _:
+                self.others.append(message)
+                return
+        self.sizes.append(len(message["rows"]))
+        self.rows |= {row["i"]: row for row in message["rows"]}
+
+
+@pytest.fixture
+def run() -> Run:
+    """Three thousand actions, all running."""
+    going = Run()
+    for number in range(3000):
+        going.submit(str(number))
+    return going
+
+
+@pytest.fixture
+def cancelled() -> list[str | None]:
+    return []
+
+
+@pytest.fixture
+def explorer(run: Run, cancelled: list[str | None]) -> Explorer:
+    return Explorer(run.tree, lambda node: {"id": node.id}, cancelled.append)
+
+
+def ask(explorer: Explorer, **message: Any) -> None:
+    explorer._asked(explorer.widget, message, [])
+
+
+def test_a_large_tree_arrives_in_pieces_that_a_server_lets_through(run: Run, explorer: Explorer) -> None:
+    browser = Browser(explorer)
+    ask(explorer, type="hello")
+    while run.tree.pending:
+        explorer._patch()
+    assert [browser.rows[i] for i in range(3000)] == run.tree.snapshot()
+    assert browser.missed == 0
+    assert max(browser.sizes) <= widget.ROWS
+
+
+def test_rows_wait_when_too_many_were_sent_already(run: Run, explorer: Explorer) -> None:
+    browser = Browser(explorer)
+    ask(explorer, type="hello")
+    explorer._credit = 10.0
+    explorer._patch()
+    explorer._patch()
+    assert browser.sizes == [widget.ROWS, 10]
+    explorer._credit = 5000.0
+    while run.tree.pending:
+        explorer._patch()
+    assert len(browser.rows) == 3000
+
+
+def test_a_browser_that_comes_back_catches_up(run: Run, explorer: Explorer) -> None:
+    first = Browser(explorer)
+    ask(explorer, type="hello")
+    explorer._patch()
+    second = Browser(explorer)
+    run.succeed("5")
+    ask(explorer, type="hello")
+    while run.tree.pending:
+        explorer._patch()
+    assert second.rows[5]["s"] == "SUCCEEDED"
+    assert len(second.rows) == 3000
+    assert first.rows[5]["s"] == "RUNNING"
+
+
+def test_requests_name_rows_and_reach_actions(explorer: Explorer, cancelled: list[str | None]) -> None:
+    browser = Browser(explorer)
+    ask(explorer, type="detail", i=7)
+    ask(explorer, type="cancel", i=7)
+    ask(explorer, type="cancel")
+    assert browser.others == [{"type": "detail", "i": 7, "detail": {"id": "7"}}]
+    assert cancelled == ["7", None]
+
+
+@pytest.mark.parametrize("index", [-1, 3000, "7", 7.0, True, None, [7]])
+def test_requests_for_rows_that_are_not_there_are_ignored(
+    explorer: Explorer, cancelled: list[str | None], index: Any
+) -> None:
+    browser = Browser(explorer)
+    ask(explorer, type="detail", i=index)
+    if index is not None:
+        ask(explorer, type="cancel", i=index)
+    explorer._asked(explorer.widget, "cancel", [])
+    assert browser.others == []
+    assert cancelled == []
+
+
+def test_a_view_that_cannot_be_made_costs_the_run_nothing(shell: Shell, monkeypatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise FileNotFoundError("widget.js")
+
+    monkeypatch.setattr(frontend, "view_kind", lambda _: ("widget", "pretended"))
+    monkeypatch.setattr(widget, "Explorer", broken)
+    outcome = shell.ok("%%flyte\n@env.task\nasync def one() -> int:\n    return 1\nawait one()")
+    assert outcome.result == 1
+    assert "one · SUCCEEDED · 1 action" in outcome.printed
+    assert outcome.complained.count("\n") == 1
+    assert "no live view: FileNotFoundError: widget.js" in outcome.complained
+
+
+def test_a_finished_tree_that_cannot_be_shown_costs_the_run_nothing(shell: Shell, monkeypatch, caplog) -> None:
+    from flyte_notebook.notebook import finished
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no display")
+
+    monkeypatch.setattr(finished, "show", broken)
+    assert shell.result("%%flyte\n@env.task\nasync def one() -> int:\n    return 1\nawait one()") == 1
+    assert "cannot be shown" in caplog.text
+
+
+def test_details_looked_up_and_details_collected_are_the_same(shell: Shell) -> None:
+    shell.run(
+        """%%flyte
+@env.task(retries=1)
+async def shaky(x: int) -> int:
+    print("trying", x)
+    if x > 1:
+        raise ValueError(f"{x} is too much")
+    return x
+@env.task(report=True)
+async def main(names: list[str]) -> dict[str, int]:
+    await flyte.report.replace.aio("<b>done</b>")
+    await flyte.report.flush.aio()
+    return {name: await shaky(i) for i, name in enumerate(names)}
+await main(["a", "b", "c"])
+"""
+    )
+    store = open_store()
+    (run,) = flyte_notebook.runs()
+    actions = run.actions()
+    assert [action.phase for action in actions] == ["FAILED", "SUCCEEDED", "SUCCEEDED", "FAILED"]
+    collected = collect(store.journal.replay(run.name), {action.id for action in actions})
+    for action in actions:
+        found = detail(look_up(store, run.name, action.id, action.task_name), store)
+        assert detail(collected[action.id], store) == found
+    assert "<b>done</b>" in (found := detail(collected[actions[0].id], store))["report"]
+    assert found["inputs"][0]["name"] == "names"
+    failed = detail(collected[actions[-1].id], store)
+    assert [attempt["phase"] for attempt in failed["attempts"]] == ["FAILED", "FAILED"]
+    assert failed["error"]["message"] == "2 is too much"
+    assert failed["log"] == [{"stream": "stdout", "text": "trying 2\ntrying 2\n"}]
