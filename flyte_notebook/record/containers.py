@@ -6,7 +6,8 @@ from typing import Any
 
 from flyte_notebook.record.converter import Converter, Mismatch, mismatch, shown
 from flyte_notebook.record.envelope import KIND, Node, Sink
-from flyte_notebook.record.opaque import AnyConverter, lower_any
+from flyte_notebook.record.opaque import AnyConverter, lift_any, lower_any
+from flyte_notebook.record.packed import lift_numbers, lower_numbers
 from flyte_notebook.record.scalars import GREATEST, LEAST, Scalar, StrScalar
 from flyte_notebook.record.text import dump_sorted
 
@@ -24,12 +25,16 @@ class ListConverter(Converter):
         if not isinstance(value, list):
             raise Mismatch(f"Value '{shown(value, str)}' is not of container type {list}")
         if self._exact is not None and set(map(type, value)) == {self._exact} and _in_range(value, self._exact):
-            return list(value)
+            return lower_numbers(value, self._exact, sink)
+        if isinstance(self.item, Scalar):
+            return [self.item.exact(item) for item in value]
         lower = self.item.lower
         return [lower(item, sink) for item in value]
 
     def lift(self, node: Node, buffers: list[memoryview]) -> list[Any]:
-        if self.item.plain and isinstance(self.item, Scalar):
+        if isinstance(node, dict):
+            return lift_numbers(node, buffers)
+        if isinstance(self.item, Scalar):
             return list(node)
         lift = self.item.lift
         return [lift(item, buffers) for item in node]
@@ -158,7 +163,7 @@ class UnionConverter(Converter):
 
     def lift(self, node: Node, buffers: list[memoryview]) -> Any:
         if self._bare or node is None:
-            return node
+            return lift_any(node, buffers)
         if not isinstance(node, dict) or node.get(KIND) != "union":
             return self._first(node, buffers)
         variant = self._labelled.get(node["t"])
@@ -195,8 +200,6 @@ class LiteralConverter(Converter):
         return lower_any(value, sink)
 
     def lift(self, node: Node, buffers: list[memoryview]) -> Any:
-        from flyte_notebook.record.opaque import lift_any
-
         return lift_any(node, buffers)
 
 
@@ -215,8 +218,6 @@ class BareDictConverter(Converter):
             ) from error
 
     def lift(self, node: Node, buffers: list[memoryview]) -> Any:
-        from flyte_notebook.record.opaque import lift_any
-
         return lift_any(node, buffers)
 
 

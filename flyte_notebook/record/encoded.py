@@ -11,6 +11,7 @@ from flyte_notebook.record.envelope import (
     Node,
     Sink,
     canonical_text,
+    inline_buffers,
     inline_size,
     pack,
     references,
@@ -46,7 +47,7 @@ class Encoded:
     @property
     def inline(self) -> int:
         """Bytes that would travel inline on a cluster, where `max_inline_io_bytes` bounds them: all but the contents
-        of arrays, tables, bytes and pickles, which are offloaded.
+        of arrays, tables, bytes and pickles, which are offloaded. Of what became a blob, all counts: ask its draft.
         """
         return self.size if self.data is None else inline_size(self.data)
 
@@ -72,18 +73,21 @@ class Draft:
     Large memory is not copied: it must not change until it is sealed.
     """
 
-    __slots__ = ("_node", "_sink", "size")
+    __slots__ = ("_node", "_plain", "_sink", "_text", "size")
 
-    def __init__(self, node: Node, sink: Sink, size: int) -> None:
+    def __init__(self, node: Node, sink: Sink, text: str | None, size: int, plain: bool) -> None:
         self._node = node
         self._sink = sink
+        self._text = text
+        self._plain = plain
         self.size = size
         """Bytes of the value, buffers included."""
 
     @property
     def inline(self) -> int:
         """As `Encoded.inline`."""
-        return self.size - sum(map(length, self._sink.buffers))
+        sizes = list(map(length, self._sink.buffers))
+        return self.size - sum(sizes) + inline_buffers(self._node, sizes)
 
     def seal(self, blobs: BlobStore) -> Encoded:
         """Hash and store. Raises what the store raises when it cannot be written."""
@@ -92,31 +96,34 @@ class Draft:
         sink = self._sink
         stored = store(sink.buffers, blobs)
         sink.settle(stored)
-        digest = digest_text(canonical_text(self._node, sink.tagged))
-        parts = pack(self._node, sink.buffers, stored)
+        digest = _digest(self._node, sink, self._text if self._plain else None)
+        parts = pack(self._node, sink.buffers, stored) if self._text is None else [b"j", encode_text(self._text)]
         if sum(map(length, parts)) <= INLINE:
             return Encoded(b"".join(parts), None, digest, self.size, None)
         return Encoded(None, blobs.put(parts), digest, self.size, text(self._node))
 
 
 def finish(node: Node, sink: Sink, plain: bool = False) -> Encoded | Draft:
-    """Record `node` in place if it is small enough. `plain`: it holds neither tagged nodes nor objects."""
-    if not sink.buffers and not sink.pending:
-        text = dump(node)
+    """Record `node` in place if it is small enough. `plain`: it holds no objects, and tagged nodes only if any are."""
+    text = dump(node)
+    plain = plain and not sink.tagged
+    if not sink.buffers:
         data = b"j" + encode_text(text)
-        if len(data) <= INLINE:
-            digest = digest_text(text if plain else canonical_text(node, sink.tagged))
-            return Encoded(data, None, digest, len(data) - 1, None)
-        return Draft(node, sink, len(data) - 1)
-    inside = sum(map(length, sink.buffers))
-    size = inside + len(encode_text(dump(node)))
+        if len(data) > INLINE:
+            return Draft(node, sink, text, len(data) - 1, plain)
+        return Encoded(data, None, _digest(node, sink, text if plain else None), len(data) - 1, None)
+    size = sum(map(length, sink.buffers)) + len(encode_text(text))
     if size <= INLINE and not sink.pending:
         data = b"".join(pack(node, sink.buffers, [None] * len(sink.buffers)))
         if len(data) <= INLINE:
-            return Encoded(data, None, digest_text(canonical_text(node, sink.tagged)), size, None)
+            return Encoded(data, None, _digest(node, sink, None), size, None)
     # What is small is copied now, so that a value changed while it is sealed in a thread costs no torn record.
     sink.buffers = [bytes(memory) if length(memory) < EXTERNAL else memory for memory in sink.buffers]
-    return Draft(node, sink, size)
+    return Draft(node, sink, None, size, plain)
+
+
+def _digest(node: Node, sink: Sink, canonical: str | None) -> bytes:
+    return digest_text(canonical_text(node, sink.tagged) if canonical is None else canonical)
 
 
 def opened(encoded: Encoded, blobs: BlobStore | None) -> tuple[Node, list[memoryview]]:

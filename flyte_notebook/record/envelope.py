@@ -167,10 +167,22 @@ def references(data: Buffer) -> list[str]:
 
 
 def inline_size(data: Buffer) -> int:
-    """Bytes of the tree alone: what would travel inline on a cluster, where buffers are offloaded."""
+    """Bytes of an envelope that would travel inline on a cluster: the tree, text and lists of numbers."""
     if bytes(data[:1]) == b"j":
         return len(data) - 1
-    return int.from_bytes(data[4:8], "little")
+    node, sizes = tree_of(data)
+    return int.from_bytes(data[4:8], "little") + inline_buffers(node, sizes)
+
+
+def inline_buffers(node: Node, sizes: Sequence[int]) -> int:
+    """Bytes of the texts and lists of numbers that lie beside a tree."""
+    if isinstance(node, list):
+        return sum(inline_buffers(item, sizes) for item in node)
+    if not isinstance(node, dict):
+        return 0
+    if node.get(KIND) in ("numbers", "text"):
+        return sizes[node["b"]]
+    return sum(inline_buffers(item, sizes) for item in node.values())
 
 
 def _head(data: Buffer) -> tuple[dict[str, Any], int]:

@@ -11,6 +11,7 @@ from flyte_notebook.record.atoms import is_atom, lift_atom, lower_atom
 from flyte_notebook.record.converter import Converter
 from flyte_notebook.record.digest import type_name
 from flyte_notebook.record.envelope import KIND, Node, Sink
+from flyte_notebook.record.packed import lift_numbers, lift_text, lower_numbers, lower_text
 from flyte_notebook.record.sketch import outline, title
 from flyte_notebook.record.text import dump_sorted
 
@@ -61,6 +62,8 @@ def adopted(value: Any, cls: type) -> Any:
 
 def lower_any(value: Any, sink: Sink) -> Node:
     """The node of any value. Raises TypeError `cannot pickle …` when it has none."""
+    if type(value) is str:
+        return lower_text(value, sink)
     if type(value) in _PLAIN:
         return value
     mark = sink.mark()
@@ -80,6 +83,9 @@ def _lower_data(value: Any, sink: Sink, depth: int) -> Node:
     if depth > _DEPTH:
         raise NotPlainError
     if kind is list:
+        kinds = set(map(type, value))
+        if kinds <= _PLAIN:
+            return lower_numbers(value, kinds.pop(), sink) if len(kinds) == 1 else list(value)
         return [_lower_data(item, sink, depth + 1) for item in value]
     if kind is dict:
         items = [(_lower_data(k, sink, depth + 1), _lower_data(v, sink, depth + 1)) for k, v in value.items()]
@@ -162,6 +168,8 @@ def _items(node: Node, buffers: list[memoryview]) -> list[Any]:
 _LIFTS: dict[str, Callable[[Node, list[memoryview]], Any]] = {
     "pickle": lift_pickle,
     "array": lift_array,
+    "numbers": lift_numbers,
+    "text": lift_text,
     "tuple": lambda node, buffers: tuple(_items(node, buffers)),
     "set": lambda node, buffers: set(_items(node, buffers)),
     "frozenset": lambda node, buffers: frozenset(_items(node, buffers)),

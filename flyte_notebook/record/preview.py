@@ -140,6 +140,8 @@ class _Writer:
     def tagged(self, node: dict[str, Any], kind: str) -> None:
         if kind == "union":
             self.node(node["v"])
+        elif kind == "numbers":
+            self.row("[", node["p"], ", …]")
         elif kind == "tuple":
             self.row("(", node["v"], ",)" if len(node["v"]) == 1 else ")")
         elif kind == "dict":
@@ -159,6 +161,7 @@ def _plain(node: dict[str, Any]) -> str:
 
 _ATOMS: dict[str, Callable[[dict[str, Any]], str]] = {
     "enum": lambda node: f"{type_of(node)}.{node['m']}",
+    "text": lambda node: repr(node["p"]),
     "bytes": lambda node: repr(node["p"].encode("latin-1")) + ("…" if node["s"] > len(node["p"]) else ""),
     "bytearray": lambda node: f"bytearray({node['p'].encode('latin-1')!r})",
     "timedelta": lambda node: str(dt.timedelta(*node["v"])),
@@ -183,8 +186,9 @@ def _description(node: Node) -> str:
     if isinstance(node, str):
         # Text is read as it stands; lone surrogates could not be written anywhere.
         return cut(node, TEXT).encode("utf-8", "backslashreplace").decode()
-    if isinstance(node, dict) and "n" in node and KIND in node:
-        return cut(str(node["n"]), TEXT).encode("utf-8", "backslashreplace").decode()
+    if isinstance(node, dict) and ("n" in node or node.get(KIND) == "text"):
+        long = cut(str(node["n"]), TEXT) if "n" in node else cut(node["p"] + "…", TEXT)
+        return long.encode("utf-8", "backslashreplace").decode()
     return cut("\n".join(_lines(node, "", _WIDTH)), TEXT)
 
 

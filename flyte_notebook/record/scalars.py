@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from flyte_notebook.record.converter import Converter, mismatch
 from flyte_notebook.record.envelope import Node, Sink
+from flyte_notebook.record.packed import lift_text, lower_text
 
 LEAST, GREATEST = -(2**63), 2**63 - 1
 
@@ -118,6 +119,12 @@ class StrScalar(Scalar):
 
     def text(self, value: Any) -> str:
         return encode_basestring(self.exact(value))
+
+    def lower(self, value: Any, sink: Sink) -> Node:
+        return lower_text(self.exact(value), sink)
+
+    def lift(self, node: Node, buffers: list[memoryview]) -> Any:
+        return lift_text(node, buffers) if isinstance(node, dict) else node
 
 
 class LooseInt(IntScalar):

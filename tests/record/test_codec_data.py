@@ -182,12 +182,31 @@ def test_large_bytes_arrive(value, blobs):
     assert type(arrived) is type(value)
 
 
-def test_large_text_and_lists_arrive(blobs):
-    text = "päge\n" * 10_000
-    assert round_trip(str, text, blobs) == text
+@pytest.mark.parametrize("annotation", [str, str | None, int | str, Any, object])
+@pytest.mark.parametrize("size", [10, 60_000, 70_000])
+def test_text_of_any_length_arrives(annotation, size, blobs):
+    text = "pä\ud800\n" * (size // 4)
+    assert round_trip(annotation, text, blobs) == text
+    assert round_trip(list[annotation], [text, text], blobs) == [text, text]
+    assert round_trip(dict[str, annotation], {"a": text}, blobs) == {"a": text}
+
+
+def test_large_lists_arrive(blobs):
     numbers = list(range(10_000))
     assert round_trip(list[int], numbers, blobs) == numbers
     assert round_trip(dict[str, list[int]], {"b": numbers, "a": []}, blobs) == {"b": numbers, "a": []}
+
+
+@pytest.mark.parametrize("value", [[2**63 - 1] * 1_500, [-0.0, float("inf"), float("nan")] * 500, [2**70] * 1_500])
+def test_long_lists_of_numbers_arrive_exactly(value, blobs):
+    arrived = round_trip(Any, value, blobs)
+    assert repr(arrived) == repr(value)
+    assert set(map(type, arrived)) == set(map(type, value))
+
+
+def test_long_lists_mixed_of_several_types_arrive_exactly(blobs):
+    for value in ([1, 2.0] * 1_000, [True, 1] * 1_000, [1] * 2_000 + [None]):
+        assert repr(round_trip(list, value, blobs)) == repr(value)
 
 
 def test_the_digest_of_a_large_value_is_that_of_a_small_one_grown(blobs):
@@ -201,8 +220,11 @@ def test_the_digest_of_a_large_value_is_that_of_a_small_one_grown(blobs):
 def test_only_the_tree_counts_as_inline():
     assert encoded(int, 5).inline == 1
     assert drafted(str, "x" * 20_000).inline == 20_002
+    assert drafted(str, "x" * 200_000).inline > 200_000
     assert drafted(np.ndarray, np.zeros(100_000)).inline < 500
     assert encoded(bytes, b"x" * 1_000).inline < 300
+    assert drafted(list[int], list(range(10_000))).inline > 80_000
+    assert encoded(list[str], ["x"] * 1_000).inline > 3_000
 
 
 def test_a_value_says_what_it_needs_and_whether_it_is_there(blobs):
@@ -221,7 +243,7 @@ def test_reading_is_slow_where_blobs_are_new_to_the_process(blobs):
     assert not sealed.is_slow(blobs)
     assert sealed.is_slow(BlobStore(blobs.root))
     assert not encoded(int, 1).is_slow(blobs)
-    assert drafted(str, "x" * 2**20).seal(blobs).is_slow(blobs)
+    assert drafted(list[str], ["text"] * 100_000).seal(blobs).is_slow(blobs)
 
 
 def test_what_is_no_recorded_value_is_refused():
