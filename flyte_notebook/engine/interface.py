@@ -172,7 +172,7 @@ class Interface:
             return encoded, True
         name, convert = self._only
         if isinstance(value, tuple) and not _takes_tuples(convert):
-            self._refuse(name, f"Received {len(value)} outputs but return annotation has 1 outputs specified. ")
+            self._refuse(name, _miscounted(value, convert))
         sink = Sink()
         node = self._lowered(name, convert, value, sink)
         return finish(node, sink, convert.plain), convert.settled(value)
@@ -184,7 +184,7 @@ class Interface:
             if value is not None and not empty:
                 text = shown(value if isinstance(value, tuple) else (value,))
                 self._refuse("o0", f"Expected no outputs but got {text},did you miss a return type annotation?")
-            return _NOTHING, True
+            return _NOTHING, value is None
         count = len(value) if isinstance(value, tuple) else 1
         if count != len(results) or not isinstance(value, tuple):
             self._refuse(
@@ -232,6 +232,12 @@ class Interface:
         if self._several:
             return {f"o{i}": item for i, item in enumerate(value)}
         return {"o0": value} if self._only is not None else {}
+
+
+def _miscounted(value: tuple[Any, ...], convert: Converter) -> str:
+    if len(value) == 1:
+        return f"Received a tuple of one element but return annotation is {_shown_type(convert.annotation)}. "
+    return f"Received {len(value)} outputs but return annotation has 1 outputs specified. "
 
 
 def _takes_tuples(convert: Converter) -> bool:

@@ -60,7 +60,9 @@ def one_line(text: str, limit: int = TITLE) -> str:
     """`text` on one line, printable, and shortened to `limit` characters."""
     # Cut first: joining the words of a page to keep one line of it costs more than the page is worth.
     line = " ".join(cut(text, 4 * limit).split())
-    return cut("".join(c if c.isprintable() else "\ufffd" for c in line), limit)
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else "\ufffd" for c in line)
+    return cut(line, limit)
 
 
 def title(value: Any) -> str:

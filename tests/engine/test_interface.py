@@ -347,6 +347,7 @@ def test_a_named_tuple_may_be_returned_as_a_tuple():
         (Pair, Pair(1, 2), "b", "Expected value of type <class 'str'>"),
         (list, (1, 2), "o0", "Received 2 outputs but return annotation has 1 outputs specified"),
         (int, (1, 2), "o0", "Received 2 outputs but return annotation has 1 outputs specified"),
+        (int, (5,), "o0", "Received a tuple of one element but return annotation is int"),
         (Callable, (i for i in [1]), "o0", "cannot pickle 'generator' object"),
         (pd.DataFrame, {"a": [1]}, "o0", "Expected value of type <class 'pandas.DataFrame'>"),
         (int, Rude(), "o0", "whose str raised RuntimeError"),
@@ -385,6 +386,13 @@ def test_no_result_is_none():
         assert isinstance(encoded, Encoded)
         assert interface.decode_output(encoded) is None
         assert interface.split_outputs(None) == {}
+
+
+def test_an_empty_tuple_is_no_result_either():
+    encoded, immutable = Interface.of(silent).encode_output(())
+    assert not immutable
+    assert isinstance(encoded, Encoded)
+    assert Interface.of(silent).decode_output(encoded) is None
 
 
 def test_a_tuple_result_is_several_outputs():
