@@ -61,7 +61,7 @@ def hinted_by(cls: type) -> list[Any]:
     """What the annotations written in a class stand for, where that can be told."""
     try:
         return [hint for name, hint in typing.get_type_hints(cls).items() if name in inspect.get_annotations(cls)]
-    except (NameError, TypeError, AttributeError):
+    except Exception:  # noqa: BLE001 - annotations are expressions, which may raise anything
         return []
 
 
@@ -146,8 +146,11 @@ def is_random(value: Any) -> bool:
 
 def outline(value: Any) -> str:
     """A digest of type and shape (or length) alone."""
-    shape = getattr(value, "shape", None)
-    size = len(value) if shape is None and hasattr(value, "__len__") else shape
+    try:
+        shape = getattr(value, "shape", None)
+        size = len(value) if shape is None and hasattr(value, "__len__") else shape
+    except Exception:  # noqa: BLE001 - any attribute of a user's value may raise anything
+        size = None
     return combined(type_name(type(value)), repr(size).encode()).hex()
 
 

@@ -234,6 +234,8 @@ class Survey:
             except TooLargeError:
                 self.parts[label] = outline(value)
                 warn_once(label, value)
+            except RecursionError:
+                self.parts[label] = outline(value)
 
     def _reached(self, thing: Any) -> bytes:
         """For code inside a captured value: it counts too."""

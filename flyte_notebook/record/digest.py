@@ -9,6 +9,7 @@ from __future__ import annotations
 import copyreg
 import enum
 import functools
+import pickle
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -32,7 +33,18 @@ def digest(value: Any, limit: int | None = None, hashed: Mapping[tuple[int, int]
     memory, by address and length, which are not read once more. Raises TooLargeError once more than `limit` bytes were
     read.
     """
-    return Hasher(limit, hashed=hashed).of(value)
+    try:
+        return Hasher(limit, hashed=hashed).of(value)
+    except RecursionError:
+        # Nested in hundreds of levels: its pickle, which may differ between kernels, is better than nothing.
+        return combined("deep", type_name(type(value)).encode(), _pickled(value))
+
+
+def _pickled(value: Any) -> bytes:
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception:  # noqa: BLE001 - what cannot be pickled counts by its type
+        return b""
 
 
 def type_name(cls: type) -> str:
@@ -82,6 +94,10 @@ class Hasher:
         self._open[id(value)] = len(self._open)
         try:
             result = self._compound(value, kind)
+        except (TooLargeError, RecursionError):
+            raise
+        except Exception:  # noqa: BLE001 - whatever a user's object raises when it is looked at: its type is left
+            result = combined("opaque", type_name(kind).encode())
         finally:
             del self._open[id(value)]
         self._done[id(value)] = (value, result)
@@ -130,13 +146,9 @@ class Hasher:
 
     def _reduced(self, value: Any, kind: type) -> bytes:
         """By the parts that pickling would take, which every type defines for itself."""
-        try:
-            reducer = copyreg.dispatch_table.get(kind)
-            parts = reducer(value) if reducer is not None else value.__reduce_ex__(4)
-        except TooLargeError:
-            raise
-        except Exception:  # noqa: BLE001 - a lock, a socket, a bad __reduce__: its type is all there is to say
-            return combined("opaque", type_name(kind).encode())
+        reducer = copyreg.dispatch_table.get(kind)
+        # Raises for locks, sockets and the like.
+        parts = reducer(value) if reducer is not None else value.__reduce_ex__(4)
         if isinstance(parts, str):
             return combined("global", type_name(kind).encode(), parts.encode())
         make, args, state, elements, pairs = (*parts, None, None, None)[:5]

@@ -31,7 +31,7 @@ def field_types(cls: type, names: list[str], parameters: dict[Any, Any] | None =
     """The annotations of fields, resolved; one that names what does not exist (yet) counts as Any."""
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
-    except (NameError, TypeError, AttributeError):
+    except Exception:  # noqa: BLE001 - annotations are expressions, which may raise anything
         hints = {name: hint for name, hint in getattr(cls, "__annotations__", {}).items() if not isinstance(hint, str)}
     parameters = parameters or {}
     return {name: parameters.get(hints.get(name, Any), hints.get(name, Any)) for name in names}

@@ -70,10 +70,18 @@ def uses_of(code: CodeType) -> Uses:
     known = _known.get(key)
     if known is not None and known[0]() is code:
         return known[1]
-    node = node_of(code)
-    uses = _from_bytecode(code) if node is None else _from_tree(node, code)
+    uses = _from_source(code) or _from_bytecode(code)
     _known[key] = weakref.ref(code, lambda _: _known.pop(key, None)), uses
     return uses
+
+
+def _from_source(code: CodeType) -> Uses | None:
+    try:
+        node = node_of(code)
+        return None if node is None else _from_tree(node, code)
+    except (SyntaxError, ValueError, RecursionError):
+        # Generated code may be nested deeper than Python's own tools can follow.
+        return None
 
 
 def _from_tree(node: Function, code: CodeType) -> Uses:

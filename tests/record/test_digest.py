@@ -258,3 +258,26 @@ def test_a_table_with_many_interleaved_columns_is_read_in_one_pass_with_the_same
     assert digest(interleaved) == digest(apart)
     values[4_999, 39] += 1
     assert digest(pd.DataFrame(values)) != digest(apart)
+
+
+def test_a_value_that_raises_when_it_is_looked_at_counts_by_its_type():
+    class Hostile:
+        def __reduce_ex__(self, protocol):
+            raise ZeroDivisionError
+
+    class Endless:
+        def __reduce__(self):
+            return (list, (), None, (1 / 0 for _ in [1]))
+
+    assert digest([Hostile(), 1]) == digest([Hostile(), 1]) != digest([Hostile(), 2])
+    assert digest(Endless()) == digest(Endless())
+
+
+def test_a_value_nested_in_a_thousand_levels_has_a_digest():
+    def nested(core: int) -> list:
+        value: list = [core]
+        for _ in range(400):
+            value = [value]
+        return value
+
+    assert digest(nested(1)) == digest(nested(1)) != digest(nested(2))

@@ -397,6 +397,26 @@ def test_a_large_captured_value_counts_by_type_and_shape_and_says_so_once():
         assert main_of(program.format(**base | {"shape": (40, 40)})) != before
 
 
+def test_a_captured_value_of_any_depth_or_manners_does_no_harm():
+    program = """
+    chain = []
+    for _ in range(2_000):
+        chain = [chain]
+
+    class Hostile:
+        def __reduce_ex__(self, protocol): raise ZeroDivisionError
+        def __eq__(self, other): raise ZeroDivisionError
+        __hash__ = None
+    hostile = Hostile()
+
+    class Odd:
+        field: "1 / 0"
+
+    def main(x: Odd): return chain, hostile
+    """
+    assert main_of(program) == main_of(program)
+
+
 def test_parts_say_what_a_function_depends_on():
     parts = fingerprint_parts(Cells().run(PROGRAM)["main"])
     expected = {
