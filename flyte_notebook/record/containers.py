@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from flyte_notebook.record.converter import Converter, Mismatch, mismatch, shown
@@ -40,7 +41,7 @@ class ListConverter(Converter):
         return [lift(item, buffers) for item in node]
 
 
-def _in_range(values: list[Any], kind: type) -> bool:
+def _in_range(values: Collection[Any], kind: type) -> bool:
     return kind is not int or (min(values) >= LEAST and max(values) <= GREATEST)
 
 
@@ -57,12 +58,22 @@ class DictConverter(Converter):
             raise Mismatch(f"Value '{shown(value, str)}' is not of container type {dict}")
         lower = self.item.lower
         if isinstance(self.key, StrScalar):
+            if self._is_plain(value):
+                return dict(value)
             exact = self.key.exact
             tree = {exact(name): lower(item, sink) for name, item in value.items()}
             if KIND not in tree:
                 return tree
             return sink.tag("dict", v=[[name, node] for name, node in tree.items()])
         return sink.tag("dict", v=[[self.key.lower(name, sink), lower(item, sink)] for name, item in value.items()])
+
+    def _is_plain(self, value: dict[Any, Any]) -> bool:
+        """Whether keys and values are scalars of exactly the annotated types, as in most large dicts."""
+        item = self.item
+        if not isinstance(item, Scalar) or isinstance(item, StrScalar) or not value or KIND in value:
+            return False
+        exact = set(map(type, value)) == {str} and set(map(type, value.values())) == {item.type}
+        return exact and _in_range(value.values(), item.type)
 
     def lift(self, node: Node, buffers: list[memoryview]) -> dict[Any, Any]:
         lift = self.item.lift

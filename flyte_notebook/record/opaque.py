@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flyte_notebook.record.arrays import is_flat, lift_array, lower_array
@@ -16,8 +16,10 @@ from flyte_notebook.record.sketch import outline, title
 from flyte_notebook.record.text import dump_sorted
 
 _PLAIN = frozenset({type(None), bool, int, float, str})
+_CONTAINERS = frozenset({list, dict, tuple, set, frozenset})
+_CHANGEABLE = frozenset({list, dict, set})
 _DEPTH = 50
-"""Plain data nested deeper than this (or in a circle) is pickled."""
+"""Plain data nested deeper than this is pickled."""
 
 
 class NotPlainError(Exception):
@@ -68,40 +70,43 @@ def lower_any(value: Any, sink: Sink) -> Node:
         return value
     mark = sink.mark()
     try:
-        return _lower_data(value, sink, 0)
+        return _lower_data(value, sink, 0, set())
     except NotPlainError:
         sink.rewind(mark)
     return lower_pickle(value, sink)
 
 
-def _lower_data(value: Any, sink: Sink, depth: int) -> Node:
+def _lower_data(value: Any, sink: Sink, above: int, seen: set[int]) -> Node:
     kind = type(value)
     if kind in _PLAIN:
         return value
     if is_atom(value):
         return lower_atom(value, sink)
-    if depth > _DEPTH:
+    if is_flat(value):
+        return lower_array(value, sink)
+    if kind is bytes or kind is bytearray:
+        return _lower_bytes(value, sink)
+    if kind not in _CONTAINERS or above > _DEPTH or (id(value) in seen and kind in _CHANGEABLE):
+        # One list in two places stays one: only a pickle says so.
         raise NotPlainError
+    if kind in _CHANGEABLE:
+        seen.add(id(value))
+
+    def lowered(items: Iterable[Any]) -> list[Node]:
+        return [_lower_data(item, sink, above + 1, seen) for item in items]
+
     if kind is list:
         kinds = set(map(type, value))
         if kinds <= _PLAIN:
             return lower_numbers(value, kinds.pop(), sink) if len(kinds) == 1 else list(value)
-        return [_lower_data(item, sink, depth + 1) for item in value]
+        return lowered(value)
     if kind is dict:
-        items = [(_lower_data(k, sink, depth + 1), _lower_data(v, sink, depth + 1)) for k, v in value.items()]
-        if all(type(k) is str and k != KIND for k, _ in items):
-            return dict(items)
-        return sink.tag("dict", v=[list(item) for item in items])
+        if all(type(name) is str and name != KIND for name in value):
+            return dict(zip(value, lowered(value.values()), strict=True))
+        return sink.tag("dict", v=[lowered(pair) for pair in value.items()])
     if kind is tuple:
-        return sink.tag("tuple", v=[_lower_data(item, sink, depth + 1) for item in value])
-    if kind is set or kind is frozenset:
-        items = [_lower_data(item, sink, depth + 1) for item in value]
-        return sink.tag(kind.__name__, v=sorted(items, key=dump_sorted))
-    if kind is bytes or kind is bytearray:
-        return _lower_bytes(value, sink)
-    if is_flat(value):
-        return lower_array(value, sink)
-    raise NotPlainError
+        return sink.tag("tuple", v=lowered(value))
+    return sink.tag(kind.__name__, v=sorted(lowered(value), key=dump_sorted))
 
 
 def _lower_bytes(value: bytes | bytearray, sink: Sink) -> Node:
@@ -134,7 +139,7 @@ def lower_pickle(value: Any, sink: Sink) -> Node:
     views = [memory.raw() for memory in outside]
     node = sink.tag("pickle", t=type_name(type(value)), p=title(value), b=[sink.buffer(m) for m in (stream, *views)])
     node.update(outline(value))
-    return sink.identify(node, value, max((view.nbytes for view in views), default=0))
+    return sink.identify(node, value, max(len(stream), *(view.nbytes for view in views), 0))
 
 
 def _contiguous(memory: pickle.PickleBuffer) -> bool:

@@ -164,9 +164,10 @@ def test_circles_and_shared_parts_survive_where_nothing_is_said_about_the_conten
     assert arrived[0] == 1
     assert arrived[1] is arrived
 
-    shared = Plain()
-    one, two = round_trip(list, [shared, shared])
-    assert one is two
+    for shared in (Plain(), [1], {"a": 1}, {1}):
+        one, two = round_trip(list, [shared, shared])
+        assert one is two
+        assert one == shared
 
 
 def test_a_circle_under_a_strict_annotation_is_a_clear_error():
