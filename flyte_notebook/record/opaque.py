@@ -80,13 +80,9 @@ def _lower_data(value: Any, sink: Sink, above: int, seen: set[int]) -> Node:
     kind = type(value)
     if kind in _PLAIN:
         return value
-    if is_atom(value):
-        return lower_atom(value, sink)
-    if is_flat(value):
-        return lower_array(value, sink)
-    if kind is bytes or kind is bytearray:
-        return _lower_bytes(value, sink)
-    if kind not in _CONTAINERS or above > _DEPTH or (id(value) in seen and kind in _CHANGEABLE):
+    if kind not in _CONTAINERS:
+        return _lower_leaf(value, kind, sink)
+    if above > _DEPTH or id(value) in seen:
         # One list in two places stays one: only a pickle says so.
         raise NotPlainError
     if kind in _CHANGEABLE:
@@ -107,6 +103,16 @@ def _lower_data(value: Any, sink: Sink, above: int, seen: set[int]) -> Node:
     if kind is tuple:
         return sink.tag("tuple", v=lowered(value))
     return sink.tag(kind.__name__, v=sorted(lowered(value), key=dump_sorted))
+
+
+def _lower_leaf(value: Any, kind: type, sink: Sink) -> Node:
+    if is_atom(value):
+        return lower_atom(value, sink)
+    if is_flat(value):
+        return lower_array(value, sink)
+    if kind is bytes or kind is bytearray:
+        return _lower_bytes(value, sink)
+    raise NotPlainError
 
 
 def _lower_bytes(value: bytes | bytearray, sink: Sink) -> Node:
