@@ -6,12 +6,11 @@ a run in a kernel.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.abc
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +37,16 @@ def explained(task: Any) -> str:
     )
 
 
-@contextlib.contextmanager
-def guarded() -> Iterator[None]:
+class guarded:  # noqa: N801 - it reads as what it does: `with guarded():`
     """Inside this block, calling a task of the SDK from a run raises; also if the SDK is imported only then."""
-    finder = _Finder()
-    sys.meta_path.insert(0, finder)
-    _guard(sys.modules.get(SDK))
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
+
+    def __enter__(self) -> None:
+        self._finder = _Finder()
+        sys.meta_path.insert(0, self._finder)
+        _guard(sys.modules.get(SDK))
+
+    def __exit__(self, *_: object) -> None:
+        sys.meta_path.remove(self._finder)
         _unguard(sys.modules.get(SDK))
 
 

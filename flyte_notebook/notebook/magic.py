@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAME = "flyte"
 
-_loaded: weakref.WeakKeyDictionary[InteractiveShell, contextlib.ExitStack] = weakref.WeakKeyDictionary()
+_loaded: dict[InteractiveShell, contextlib.ExitStack] = {}
 
 _executing: ContextVar[int] = ContextVar("flyte_notebook_executing", default=0)
 """How many cells are being executed around here: above 0, what is transformed is run by code that cannot await."""
@@ -55,6 +55,13 @@ def unload(shell: InteractiveShell) -> None:
     undo = _loaded.pop(shell, None)
     if undo is not None:
         undo.close()
+
+
+@atexit.register
+def _unload_all() -> None:
+    # Most sessions end without `%unload_ext`; what is undone needs modules that the interpreter is about to clear.
+    for shell in list(_loaded):
+        unload(shell)
 
 
 def _add_transformers(shell: InteractiveShell, undo: contextlib.ExitStack) -> None:

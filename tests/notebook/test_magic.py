@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -74,6 +76,22 @@ def test_a_run_leaves_no_thread_of_a_view_and_no_hook(shell: Shell) -> None:
     shell.ok(TASK + "await add(1)")
     assert installed(shell.instance) == before
     assert not [thread for thread in threading.enumerate() if thread.name == "flyte-notebook-view"]
+
+
+@pytest.mark.parametrize("code", ["1", "%%flyte\n@env.task\nasync def one() -> int:\n    return 1\nawait one()"])
+def test_a_process_that_ends_with_the_extension_loaded_complains_of_nothing(tmp_path: Path, code: str) -> None:
+    script = tmp_path / "session.ipy"
+    script.write_text(f"%load_ext flyte_notebook\nget_ipython().run_cell({code!r})\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--quick", "--HistoryManager.enabled=False", str(script)],
+        env=os.environ | {"FLYTE_NOTEBOOK_HOME": str(tmp_path / "home"), "IPYTHONDIR": str(tmp_path / "ipython")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("]: 1\n")
 
 
 def test_without_the_extension_there_is_no_such_magic(shell: Shell) -> None:
