@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = re.compile(r"[0-9a-f]{64}")
-_SLICE = 64 * 2**20
-"""Bytes per write: some systems refuse more than 2 GB at once."""
+_SLICE = 1 * 2**20
+"""Bytes that are copied, hashed and written at a time: they stay in the processor's cache."""
+_SAMPLE = 64 * 2**10
+"""Bytes at each end by which content is told that was probably put before."""
 _MAPPED = 1 * 2**20
 """Files of at least this many bytes are mapped, smaller ones are read: cheaper, and they keep no file handle."""
 
@@ -39,27 +41,38 @@ class BlobStore:
         self.root = root
         self._verified: dict[str, Identity] = {}
         self._verifying: dict[str, threading.Lock] = {}
+        self._samples: set[bytes] = set()
+        """Of the large content that was put by this process."""
 
     def put(self, parts: Sequence[bytes | memoryview]) -> str:
         """Store the concatenation of `parts` and return its SHA-256 in hex. Content that is there is not written again.
 
-        Memory views have to be C-contiguous; they are not copied, and must not change meanwhile.
+        Memory views have to be C-contiguous. What changes meanwhile is stored in one of its states or as a mixture of
+        them, but always under the name of exactly what is stored.
 
         Raises:
             StoreError: it cannot be written.
         """
         views = [memoryview(part).cast("B") for part in parts]
-        sha = _sha256(views)
-        path = self.path(sha)
+        size = sum(map(len, views))
+        if size <= _SLICE:
+            # One copy: what is hashed is what is written.
+            views = [memoryview(b"".join(views))]
+        sample = _sample(views, size)
         try:
-            if not self._refresh(path, sum(map(len, views))):
-                self._write(path, views)
-                self._verified[sha] = _identity(path.lstat())
+            # Hashing alone is cheaper than writing, but a pass of its own: only where it probably saves the writing.
+            if size <= _SLICE or sample in self._samples:
+                sha = _sha256(views)
+                if self._refresh(self.path(sha), size):
+                    return sha
+            sha = self._write(views, size)
         except OSError as error:
             raise StoreError(
-                f"The value cannot be stored in {path} ({error.strerror}). Make room (`%flyte clean` removes old "
+                f"The value cannot be stored in {self.root} ({error.strerror}). Make room (`%flyte clean` removes old "
                 "runs) or make the folder writable, or set FLYTE_NOTEBOOK_HOME to another one."
             ) from error
+        if size > _SLICE:
+            self._samples.add(sample)
         return sha
 
     def open(self, sha: str) -> memoryview:
@@ -125,7 +138,7 @@ class BlobStore:
 
     def remove_leftovers(self, before: float) -> None:
         """Delete what processes that died left half-written before this time."""
-        for path in self.root.glob("[0-9a-f][0-9a-f]/.*"):
+        for path in self.root.glob(".*"):
             with contextlib.suppress(FileNotFoundError):
                 if path.lstat().st_mtime < before:
                     path.unlink()
@@ -145,23 +158,27 @@ class BlobStore:
             self._verified[path.parent.name + path.name] = _identity(path.lstat())
         return True
 
-    def _write(self, path: Path, views: list[memoryview]) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name[:8]}-{secrets.token_hex(8)}")
+    def _write(self, views: list[memoryview], size: int) -> str:
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self.root / f".{secrets.token_hex(8)}"
         descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _BINARY, 0o600)
         try:
             try:
-                for view in views:
-                    written = 0
-                    while written < len(view):
-                        written += os.write(descriptor, view[written : written + _SLICE])
+                sha = _copy(views, descriptor)
             finally:
                 os.close(descriptor)
+            path = self.path(sha)
+            if self._refresh(path, size):
+                draft.unlink()
+                return sha
+            path.parent.mkdir(mode=0o700, exist_ok=True)
             # Not synced: the file survives the death of the process, and after a power cut its hash tells.
             draft.replace(path)
+            self._verified[sha] = _identity(path.lstat())
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
+        return sha
 
     def _load(self, sha: str) -> tuple[memoryview, Identity]:
         descriptor, size, identity = self._opened(sha)
@@ -222,6 +239,23 @@ def _sha256(views: list[memoryview]) -> str:
     for view in views:
         digest.update(view)
     return digest.hexdigest()
+
+
+def _copy(views: list[memoryview], descriptor: int) -> str:
+    """Write `views`, and return the SHA-256 of what was written, whatever they have become meanwhile."""
+    digest = hashlib.sha256()
+    for view in views:
+        for start in range(0, len(view), _SLICE):
+            piece = memoryview(bytes(view[start : start + _SLICE]))
+            digest.update(piece)
+            while piece:
+                piece = piece[os.write(descriptor, piece) :]
+    return digest.hexdigest()
+
+
+def _sample(views: list[memoryview], size: int) -> bytes:
+    ends = [bytes(view[:_SAMPLE]) + bytes(view[-_SAMPLE:]) for view in (*views[:2], *views[-1:])]
+    return hashlib.sha256(b"".join([b"%d " % size, *ends])).digest()
 
 
 def _identity(status: os.stat_result) -> Identity:
