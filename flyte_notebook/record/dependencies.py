@@ -229,13 +229,14 @@ class Survey:
         if captured.place in self._changed or is_random(value):
             self.parts[label.replace("captured", "state", 1)] = type_name(type(value))
         elif not is_engine(type(value)):
+            hasher = Hasher(LIMIT, self._reached)
             try:
-                self.parts[label] = Hasher(LIMIT, self._reached).of(value).hex()
-            except TooLargeError:
+                self.parts[label] = hasher.of(value).hex()
+            except (TooLargeError, RecursionError) as error:
                 self.parts[label] = outline(value)
-                warn_once(label, value)
-            except RecursionError:
-                self.parts[label] = outline(value)
+                if isinstance(error, TooLargeError) and not hasher.alive:
+                    # Of a client, a session, a running thing, nobody expects that its insides count.
+                    warn_once(label, value)
 
     def _reached(self, thing: Any) -> bytes:
         """For code inside a captured value: it counts too."""

@@ -19,6 +19,8 @@ from typing import Any
 
 from flyte_notebook.record.text import dump, encode_text
 
+_OBJECT = 64
+"""Bytes that an object counts for, beside what it holds."""
 _SCALARS = frozenset({type(None), bool, int, float, str})
 
 
@@ -72,6 +74,8 @@ class Hasher:
     ) -> None:
         """`code` says what to take for functions, classes, tasks and modules inside; by default their fingerprints."""
         self.hashed = hashed
+        self.alive = False
+        """True once something was met that is no data: a lock, a connection, a frame."""
         self._limit = limit
         self.code = code
         self._spent = 0
@@ -97,6 +101,7 @@ class Hasher:
         except (TooLargeError, RecursionError):
             raise
         except Exception:  # noqa: BLE001 - whatever a user's object raises when it is looked at: its type is left
+            self.alive = True
             result = combined("opaque", type_name(kind).encode())
         finally:
             del self._open[id(value)]
@@ -119,7 +124,6 @@ class Hasher:
         values = list(values)
         if set(map(type, values)) <= _SCALARS:
             return self._text(tag, dump(values))
-        self.spend(8 * len(values))
         return combined(tag, *map(self.of, values))
 
     def mapping(self, tag: str, pairs: Any) -> bytes:
@@ -131,6 +135,7 @@ class Hasher:
         return combined(tag, encode_text(text))
 
     def _compound(self, value: Any, kind: type) -> bytes:
+        self.spend(_OBJECT)
         if kind is list or kind is tuple:
             return self.items(kind.__name__, value)
         if kind is dict:

@@ -397,6 +397,23 @@ def test_a_large_captured_value_counts_by_type_and_shape_and_says_so_once():
         assert main_of(program.format(**base | {"shape": (40, 40)})) != before
 
 
+def test_a_running_thing_counts_by_its_type_without_a_word():
+    program = """
+    import threading
+    class Session:
+        def __init__(self):
+            self.lock = threading.Lock()
+            self.cache = {i: [str(i)] for i in range(50_000)}
+            self.token = {token}
+    session = Session()
+    def main(x): return session.cache[x]
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parts = [fingerprint_parts(Cells().run(program.replace("{token}", token))["main"]) for token in "12"]
+    assert parts[0]["captured session"] == parts[1]["captured session"]
+
+
 def test_a_captured_value_of_any_depth_or_manners_does_no_harm():
     program = """
     chain = []
