@@ -162,22 +162,29 @@ class Tree:
 
     def take(self, limit: int | None = None) -> list[Row]:
         """The rows changed since they were last taken, parents first, at most `limit`; the rest stay for later."""
+        if limit is not None and limit <= 0:
+            return []
         pending = self._pending
-        count = len(pending) if limit is None else min(limit, len(pending))
+        count = len(pending)
         batch = pending[:count]
         del pending[:count]
+        # All are sorted, not just those taken: a row may have changed before its parent was sent for the first time.
+        batch.sort(key=_index)
+        if limit is not None and count > limit:
+            pending[:0] = batch[limit:]
+            del batch[limit:]
         for node in batch:
             node.changed = False
-        batch.sort(key=_index)
         return [self.row(node) for node in batch]
 
     def snapshot(self, limit: int | None = None) -> list[Row]:
         """All rows. With `limit`, the first so many; the others are then handed out by `take` again."""
-        nodes = self.nodes[:limit] if limit is not None else tuple(self.nodes)
-        if limit is not None:
-            for node in self.nodes[limit:]:
-                self._touch(node)
-        return [self.row(node) for node in nodes]
+        if limit is None:
+            return [self.row(node) for node in self.nodes]
+        limit = max(0, limit)
+        for node in self.nodes[limit:]:
+            self._touch(node)
+        return [self.row(node) for node in self.nodes[:limit]]
 
     @property
     def pending(self) -> bool:

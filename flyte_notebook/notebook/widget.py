@@ -18,7 +18,7 @@ from IPython.display import DisplayHandle
 from flyte_notebook.record import events
 
 if TYPE_CHECKING:
-    from flyte_notebook.notebook.tree import Node, Tree
+    from flyte_notebook.notebook.tree import Node, Row, Tree
 
 VIEW_MIME = "application/vnd.jupyter.widget-view+json"
 
@@ -94,8 +94,10 @@ class Explorer:
         self.widget.close()
 
     def _finish(self) -> None:
-        self._credit = float(BURST)
-        self._patch()
+        with self._sending:
+            self._credit = float(BURST)
+        while self._patch():
+            pass
         self.widget.header = self._header()
         self._handle.update({"text/plain": ""}, raw=True)
         with self._sending:
@@ -113,7 +115,8 @@ class Explorer:
         while not self._ended.wait(wait):
             # Processor time, not time on the clock: this thread mostly waits for the interpreter.
             began = time.thread_time()
-            self._credit = min(BURST, self._credit + RATE * wait)
+            with self._sending:
+                self._credit = min(BURST, self._credit + RATE * wait)
             if self._tree.pending:
                 self._patch()
             if time.perf_counter() - shown > HEADER_INTERVAL:
@@ -121,21 +124,27 @@ class Explorer:
                 self.widget.header = self._header()
             wait = max(INTERVAL, (time.thread_time() - began) / DUTY)
 
-    def _patch(self) -> None:
+    def _patch(self) -> bool:
+        """Send what has changed, as much as may be sent now; False when that is nothing."""
         with self._sending:
-            rows = self._tree.take(min(ROWS, int(self._credit)))
-            if not rows:
-                return
-            self._credit -= len(rows)
-            self._sequence += 1
-            self.widget.send({"type": "patch", "seq": self._sequence, "run": self._header(), "rows": rows})
+            rows = self._tree.take(self._room())
+            if rows:
+                self._sequence += 1
+                self._send("patch", rows)
+            return bool(rows)
 
     def _snapshot(self) -> None:
         with self._sending:
             # The rows beyond the first follow as patches.
-            rows = self._tree.snapshot(ROWS)
-            self._credit -= len(rows)
-            self.widget.send({"type": "snapshot", "seq": self._sequence, "run": self._header(), "rows": rows})
+            self._send("snapshot", self._tree.snapshot(self._room()))
+
+    def _room(self) -> int:
+        """Rows that the next message may have."""
+        return max(0, min(ROWS, int(self._credit)))
+
+    def _send(self, kind: str, rows: list[Row]) -> None:
+        self._credit = max(0.0, self._credit - len(rows))
+        self.widget.send({"type": kind, "seq": self._sequence, "run": self._header(), "rows": rows})
 
     def _header(self) -> dict[str, Any]:
         return self._tree.header(events.now(), live=True)

@@ -202,3 +202,20 @@ def test_rows_taken_by_one_thread_while_another_applies_miss_nothing() -> None:
     patched(store, tree.take())
     assert [store[i] for i in range(len(store))] == tree.snapshot()
     assert len(store) == 5001
+
+
+def test_parents_come_before_children_that_changed_earlier() -> None:
+    tree = tree_of(*(submitted(str(number)) for number in range(4)), submitted("child", "3"))
+    tree.take()
+    tree.apply(events.AttemptStarted(RUN, "child", 1, 1001.0))
+    store: dict[int, Any] = {}
+    patched(store, tree.snapshot(1))
+    while tree.pending:
+        patched(store, tree.take(1))
+    assert [store[i] for i in range(5)] == tree.snapshot()
+
+
+def test_no_room_for_rows_means_no_rows() -> None:
+    tree = tree_of(*(submitted(str(number)) for number in range(4)))
+    assert tree.take(-2) == tree.take(0) == tree.snapshot(-2) == []
+    assert [row["i"] for row in tree.take()] == [0, 1, 2, 3]

@@ -89,6 +89,29 @@ def test_rows_wait_when_too_many_were_sent_already(run: Run, explorer: Explorer)
     assert len(browser.rows) == 3000
 
 
+def test_browsers_that_keep_saying_hello_get_no_more_than_a_server_lets_through(run: Run, explorer: Explorer) -> None:
+    browser = Browser(explorer)
+    for _ in range(30):
+        ask(explorer, type="hello")
+        explorer._patch()
+    assert sum(browser.sizes) <= widget.BURST
+    assert max(browser.sizes) <= widget.ROWS
+    assert explorer._credit >= 0
+    explorer._credit = 5000.0
+    while run.tree.pending:
+        explorer._patch()
+    assert len(browser.rows) == 3000
+
+
+def test_a_page_that_stays_has_every_row_when_the_run_is_over(run: Run, explorer: Explorer) -> None:
+    browser = Browser(explorer)
+    ask(explorer, type="hello", page="one")
+    ask(explorer, type="hello", page="two")
+    explorer.replace(lambda: None)
+    assert len(browser.rows) == 3000
+    assert browser.others == [{"type": "closed"}]
+
+
 def test_a_browser_that_comes_back_catches_up(run: Run, explorer: Explorer) -> None:
     first = Browser(explorer)
     ask(explorer, type="hello")
