@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import json
 import platform
-import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -78,8 +77,10 @@ def _view(shell: InteractiveShell) -> Iterator[Finding]:
 
 
 def _extension() -> Finding:
-    for folder in (Path(sys.prefix, "share", "jupyter"), Path.home() / ".local" / "share" / "jupyter"):
-        package = folder / "labextensions" / "flyte-notebook" / "package.json"
+    from jupyter_core.paths import jupyter_path
+
+    for folder in jupyter_path("labextensions"):
+        package = Path(folder, "flyte-notebook", "package.json")
         if package.is_file():
             found = json.loads(package.read_text(encoding="utf-8")).get("version", "unknown version")
             return True, "JupyterLab extension", f"{found} in {package.parent}"

@@ -277,6 +277,7 @@ def test_a_body_that_blocks_the_loop_freezes_neither_the_tree_nor_its_messages(t
     assert not any(content["execution_state"] == "idle" for content in cell.contents("status"))
     assert asked.sent_by_widget()[0]["rows"][0]["s"] == "RUNNING"
     assert tasks.finish(cell).status == "ok"
+    assert "plain `def`" in cell.displays(RUN_MIME)[0]["rows"][0]["h"]
 
 
 # --- the interrupt button -------------------------------------------------------------------------------------------

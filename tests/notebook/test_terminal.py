@@ -18,6 +18,9 @@ from flyte_notebook.notebook.terminal import drawing
 from flyte_notebook.notebook.tree import Tree
 from tests.notebook.test_static import Run, pipeline
 
+# pexpect forks, and whatever ran before in this process may have left threads.
+pytestmark = pytest.mark.filterwarnings("ignore:.*forkpty:DeprecationWarning")
+
 ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07|[=>])")
 TASKS = """%%flyte demo
 import asyncio
