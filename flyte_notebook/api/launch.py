@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,17 +62,17 @@ def with_runcontext(
     disable_run_cache: bool = False,
     max_action_concurrency: int | None = None,
     custom_context: Mapping[str, str] | None = None,
-    env_vars: Mapping[str, str] | None = None,
     raw_data_path: str | None = None,
     **declared: Any,
 ) -> Runner:
     """How the next run behaves: `flyte.with_runcontext(overwrite_cache=True).run(task, …)`.
 
-    The other options of the SDK (project, domain, labels, annotations, queue, …) are accepted and put on record; they
-    have no meaning in a kernel.
+    The other options of the SDK (project, domain, labels, env_vars, queue, …) are accepted and put on record; they have
+    no meaning in a kernel, whose process all runs share.
 
     Raises:
-        ValueError: `mode` is not one that runs here, or `max_action_concurrency` is not positive.
+        ValueError: `mode` is not one that runs here, `name` is no plain name, or `max_action_concurrency` is not
+            positive.
         TypeError: an option that the SDK does not have.
     """
     unknown = set(declared) - _DECLARED
@@ -79,6 +80,10 @@ def with_runcontext(
         raise TypeError(f"with_runcontext() got an unexpected keyword argument '{min(unknown)}'")
     if mode not in (None, "local"):
         raise ValueError(f"mode={mode!r} needs a Flyte cluster; in a kernel runs are mode='local'")
+    if name is not None and not _NAME.fullmatch(name):
+        raise ValueError(
+            f"A run's name is made of letters, digits, '_', '-' and '.', and begins with a letter or digit, not {name!r}"
+        )
     if max_action_concurrency is not None and max_action_concurrency < 1:
         raise ValueError(f"max_action_concurrency must be positive, got {max_action_concurrency}")
     return Runner(
@@ -88,12 +93,13 @@ def with_runcontext(
             disable_run_cache=disable_run_cache,
             max_action_concurrency=max_action_concurrency or 0,
             custom_context=dict(custom_context or {}),
-            env_vars=dict(env_vars or {}),
             raw_data_path=raw_data_path,
             declared={key: value if _plain(value) else str(value) for key, value in declared.items()},
         )
     )
 
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 _DECLARED = frozenset(
     (
@@ -104,6 +110,7 @@ _DECLARED = frozenset(
         "debug",
         "domain",
         "dry_run",
+        "env_vars",
         "interactive_mode",
         "interruptible",
         "labels",

@@ -8,17 +8,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from flyte_notebook import errors
 from flyte_notebook.api.task import defined
 from flyte_notebook.engine import bridge
 from flyte_notebook.engine.runs import LiveRun, live_runs
 from flyte_notebook.record.codec import converter
+from flyte_notebook.record.model import Phase
 from flyte_notebook.record.store import Store, open_store
 
 if TYPE_CHECKING:
     from flyte_notebook.engine.interface import Interface
     from flyte_notebook.record import model
     from flyte_notebook.record.codec import Encoded
-    from flyte_notebook.record.model import Action, Phase
+    from flyte_notebook.record.model import Action
 
 T = TypeVar("T")
 
@@ -128,7 +130,8 @@ class Run:
         Raises:
             BlobCorruptError: the recorded data was damaged.
         """
-        root = self.action
+        # A cell takes no inputs, whatever the tasks called in it were given.
+        root = self.action if self.record.source is None else None
         encoded = self._store.journal.inputs(self.name, root.id) if root is not None else None
         if root is None or encoded is None:
             return {}
@@ -144,10 +147,13 @@ class Run:
 
         Raises:
             RuntimeUserError: the run failed.
+            ActionAbortedError: it was cancelled or interrupted.
+            RuntimeError: it goes on; wait for it first.
             BlobCorruptError: the recorded data was damaged.
         """
         if self._value is not _UNKNOWN:
             return self._named(self._value)
+        self._must_have_succeeded()
         encoded = self._store.journal.outputs(self.name)
         return ActionOutputs({}) if encoded is None else self._named(self._decoded(encoded))
 
@@ -166,6 +172,17 @@ class Run:
         live = self.live
         if live is not None:
             live.store.journal.flush().result()
+
+    def _must_have_succeeded(self) -> None:
+        phase = self.phase
+        if phase is Phase.SUCCEEDED:
+            return
+        if not phase.terminal:
+            raise RuntimeError(f"{self.name} has not ended; wait() for its outputs")
+        error = self._store.journal.error(self.name)
+        if phase is Phase.ABORTED or error is None:
+            raise errors.ActionAbortedError(f"{self.name} was {error.message if error is not None else 'aborted'}")
+        raise errors.user_error(error.code, error.message)
 
     def _recorded_interface(self) -> Interface | None:
         if self._interface is not None:

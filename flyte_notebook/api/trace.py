@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
+from flyte_notebook import errors
 from flyte_notebook.engine import failures
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
 from flyte_notebook.engine.submit import announce, ended, identified
@@ -42,14 +43,27 @@ class _Traced:
 
     def __init__(self, func: Callable[..., Any], frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         parent = frame.parent(func.__name__)
+        if not parent.open:
+            raise errors.ActionAbortedError(f"{func.__name__} was called after {parent.run.name} had ended")
         inputs = _encoded(inspect.signature(func).bind(*args, **kwargs).arguments)
         self.call: Call = identified(parent, func.__qualname__, func.__name__, frame.group, "trace", inputs)
         self.frame = frame._replace(node=self.call, group=None, traced=True)
         self._items: list[Any] = []
         announce(self.call)
         self.call.attempt = 1
+        self._runner = self._adopt()
         run = parent.run
         run.publish(events.AttemptStarted(run.name, self.call.id or "", 1, events.now()))
+
+    def _adopt(self) -> asyncio.Task[Any] | None:
+        """Where this call runs in a task of its own, its parent ends it before it ends itself."""
+        parent = self.call.parent
+        task = asyncio.current_task() if asyncio.events._get_running_loop() is parent.run.loop else None
+        own = parent.runner if isinstance(parent, Call) else parent.run.owner
+        if task is None or task is own or task in parent.children:
+            return None
+        parent.children[task] = self.call
+        return task
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -89,13 +103,15 @@ class _Traced:
     def _end(self, phase: Phase, **what: Any) -> None:
         if not self.call.phase.terminal:
             ended(self.call, phase, **what)
+        if self._runner is not None:
+            self.call.parent.children.pop(self._runner, None)
 
 
 def _encoded(value: Any) -> Encoded | None:
     """What goes on record of a traced value: None when it cannot be pickled or is large; tracing never fails a call."""
     try:
         encoded = converter(Any).encode(dict(value) if isinstance(value, dict) else value)
-    except TypeError:
+    except Exception:  # noqa: BLE001 - a user's __reduce__ may raise anything
         return None
     return None if isinstance(encoded, Draft) else encoded
 

@@ -72,6 +72,8 @@ def run_sync(fn: AsyncFn[T], *args: Any) -> T:
     here = asyncio.events._get_running_loop()
     frame = current_frame()
     if frame is not None and here is not frame.loop:
+        if _runs_here(frame.loop):
+            return _nested(frame.loop, fn, *args)
         return _send(frame.loop, fn, *args).result()
     if here is not None:
         return _nested(here, fn, *args)
@@ -83,7 +85,15 @@ def run_sync(fn: AsyncFn[T], *args: Any) -> T:
 async def from_foreign_loop(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
     """Call the coroutine function on a run's loop from another loop, such as that of `asyncio.run` inside a body."""
     __tracebackhide__ = True
+    if _runs_here(loop):
+        # A loop run by hand on the run's own thread, on top of its loop: that one moves only when it is nested again.
+        return _nested(loop, fn, *args)
     return await asyncio.wrap_future(_send(loop, fn, *args))
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """True when `loop` runs in this thread, below whatever runs now."""
+    return getattr(loop, "_thread_id", None) == threading.get_ident()
 
 
 def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,17 @@ class Cell:
         self._settings = settings
         self._origin = origin
         self._owner = asyncio.current_task()
+        self._lock = threading.Lock()
         self._ending = False
+        self._closed = False
+        self._owner_cancelled = False
 
     def open(self, first_name: str) -> Node:
         """The root of this cell's run; see `context.Opener`."""
-        if self.run is None:
-            self.run = LiveRun(first_name, self._settings, self._origin)
-            self.run.owner = self._owner
+        with self._lock:  # a trace may be the first to ask, in any thread
+            if self.run is None:
+                self.run = LiveRun(first_name, self._settings, self._origin, self.loop)
+                self.run.owner = self._owner
         return self.run.root
 
     def result(self, value: Any, interface: Interface | None = None) -> None:
@@ -49,24 +54,25 @@ class Cell:
             return
         try:
             self.outputs = converter(Any).encode(value)
-        except TypeError:
+        except Exception:  # noqa: BLE001 - a user's __reduce__ may raise anything
             # A cell may end in anything: a generator, a widget, a lock. Its run has no outputs then.
             self.outputs = None
 
     def stop(self) -> None:
         """Interrupt: end the run, or, before there is one, the cell."""
-        if self._ending:
+        if self._closed:
             return  # too late: the task now belongs to whoever runs the next cell
         self.interrupted = True
         if self.run is not None:
             self.run.cancel()
-        elif self._owner is not None:
+        elif self._owner is not None and not self._ending and not self._owner_cancelled:
+            self._owner_cancelled = True
             self._owner.cancel()
 
-    def cancel_children(self) -> None:
+    def cancel_children(self, insist: bool = False) -> None:
         """See `context.Cancellable`: an action that started this run is being cancelled."""
         if self.run is not None:
-            self.run.root.cancel_children()
+            self.run.root.cancel_children(insist)
 
     async def take_cancellation(self) -> BaseException | None:
         """Undo the cancellation that we caused ourselves, and return what to raise in its place; None: there is none.
@@ -78,7 +84,8 @@ class Cell:
         if not self.interrupted and not (self.run is not None and self.run.cancelled):
             return None
         if self._owner is not None:
-            self._owner.uncancel()
+            for _ in range(self._owner_cancelled + (self.run is not None and self.run.owner_cancelled)):
+                self._owner.uncancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
         if self.interrupted:
@@ -125,8 +132,13 @@ async def open_cell(
             raise
         else:
             await cell.take_cancellation()
+            was_interrupted = cell.interrupted
             await _finish(cell, Phase.SUCCEEDED, None)
+            if cell.interrupted and not was_interrupted:
+                # While forgotten actions were being ended: the result stands, and the notebook stops here.
+                raise KeyboardInterrupt
         finally:
+            cell._closed = True
             with contextlib.suppress(ValueError):  # closed from another context, as when a loop is torn down
                 leave(token)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Cancellable(Protocol):
     """Something with actions below it: a node, or a run that was started inside an action."""
 
-    def cancel_children(self) -> None:
-        """Cancel all that runs below, deepest first."""
+    def cancel_children(self, insist: bool = False) -> None:
+        """Cancel all that runs below, deepest first; `insist`: also what was asked before and has not ended."""
 
 
 class Node:
@@ -45,14 +45,14 @@ class Node:
         self.sealing: asyncio.Future[None] | None = None
         """Done once the last call made here whose inputs are large has become an action."""
 
-    def cancel_children(self) -> None:
-        """Cancel the whole subtree, deepest first.
+    def cancel_children(self, insist: bool = False) -> None:
+        """Cancel the whole subtree, deepest first; `insist`: also what was asked before and has not ended.
 
         Each task is asked itself: a task whose body waits in a nested `run_until_complete` passes no cancellation on.
         """
         for task, node in tuple(self.children.items()):
-            node.cancel_children()
-            if not task.done() and not task.cancelling():
+            node.cancel_children(insist)
+            if not task.done() and (insist or not task.cancelling()):
                 task.cancel()
 
     async def close(self) -> None:
@@ -104,6 +104,7 @@ class Call(Node):
         "take_slot",
         "task_name",
         "thread_alive",
+        "timed_out",
         "waiting",
     )
 
@@ -123,6 +124,8 @@ class Call(Node):
         """Set when this action was asked to stop by name, so that its caller is told and not cancelled with it."""
         self.runner: asyncio.Task[Any] | None = None
         self.thread_alive = False
+        self.timed_out = False
+        """Set when the engine ended the attempt because its time had run out."""
         self.blocking = False
         """Set once it was remarked that the body blocks the loop."""
         self.lend_slot: Callable[[], Callable[[], None]] | None = None

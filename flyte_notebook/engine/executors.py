@@ -17,6 +17,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flyte_notebook.record.codec import Encoded, converter, preview
+
 if TYPE_CHECKING:
     from flyte_notebook.engine.context import Call
 
@@ -47,8 +49,24 @@ class OnLoop:
         started: Callable[[], None],
     ) -> Awaitable[Any]:
         """See `Executor.execute`."""
+        if call.run.settings.max_action_concurrency:
+            return self._in_turn(call, func, values, started)
         started()
         return func(**values)
+
+    async def _in_turn(
+        self, call: Call, func: Callable[..., Awaitable[Any]], values: dict[str, Any], started: Callable[[], None]
+    ) -> Any:
+        """Where a run bounds how many bodies run at once, async ones count too."""
+        slots = call.run.slots
+        await slots.acquire(call.depth)
+        call.lend_slot = slots.lend
+        try:
+            started()
+            return await func(**values)
+        finally:
+            call.lend_slot = None
+            slots.release()
 
 
 class InThread:
@@ -91,7 +109,16 @@ class InThread:
 def _record_late(call: Call, ok: bool, value: Any) -> None:
     """A thread came back after its action had ended: say so, and keep what it brought."""
     call.note("thread", "")
-    call.note("late", f"returned {type(value).__name__}" if ok else f"raised {type(value).__name__}")
+    call.note("late", f"later returned {_glimpse(value)}" if ok else f"later raised {type(value).__name__}")
+
+
+def _glimpse(value: Any) -> str:
+    """One bounded line of a value."""
+    try:
+        encoded = converter(Any).encode(value)
+    except Exception:  # noqa: BLE001 - a user's __reduce__ may raise anything
+        return type(value).__name__
+    return preview(encoded) if isinstance(encoded, Encoded) else type(value).__name__
 
 
 class Slots:

@@ -11,9 +11,13 @@ import os
 import traceback
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from flyte_notebook import errors
 from flyte_notebook.record.model import ErrorRecord, Phase
+
+if TYPE_CHECKING:
+    from flyte_notebook.engine.context import Call
 from flyte_notebook.record.origin import is_users_file
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
@@ -88,6 +92,6 @@ def _text(error: BaseException, tb: TracebackType | None) -> str:
         return f"{type(error).__name__}: {message_of(error)}\n"
 
 
-def phase_of(error: BaseException) -> Phase:
-    """TIMED_OUT for the engine's own timeouts, else FAILED."""
-    return Phase.TIMED_OUT if isinstance(error, errors.TaskTimeoutError) else Phase.FAILED
+def phase_of(call: Call) -> Phase:
+    """TIMED_OUT when the engine ended the attempt for its time; FAILED otherwise, also when a child timed out."""
+    return Phase.TIMED_OUT if call.timed_out else Phase.FAILED

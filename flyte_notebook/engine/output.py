@@ -62,7 +62,12 @@ class _LogHandler(logging.Handler):
             return
         call = _writer(current_frame())
         if call is not None:
-            call.write(record.levelname, self.format(record) + "\n")
+            try:
+                text = self.format(record)
+            except Exception:  # noqa: BLE001 - as every handler does: a bad log call must not fail the body
+                self.handleError(record)
+            else:
+                call.write(record.levelname, text + "\n")
 
 
 def _writer(frame: Frame | None) -> Call | None:
@@ -85,6 +90,11 @@ _partial_lock = threading.Lock()
 
 def _record(call: Call, stream: str, text: str, wrapped: Any) -> None:
     """Record and show the whole lines of `text`, keep the rest until its line ends."""
+    if call.phase.terminal:
+        # Its thread outlives the action: nobody will flush the line that it does not end.
+        call.write(stream, text)
+        _show(call, text, wrapped)
+        return
     key = (call, stream)
     with _partial_lock:
         line = _partial.pop(key, _Line())

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook import errors
-from flyte_notebook.engine import failures
+from flyte_notebook.engine import failures, output
 from flyte_notebook.engine.executors import Executor, InThread, OnLoop
 from flyte_notebook.engine.timeouts import Bound
 from flyte_notebook.record import events
@@ -49,12 +49,14 @@ async def _attempts(call: Call, task: Callee, values: dict[str, Any] | None) -> 
     strategy = task.options.retries
     while True:
         call.attempt += 1
+        call.timed_out = False
         try:
             fresh = values if values is not None else await _decoded(call, task)
             return await _attempt(executor, call, task, fresh)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:
+        except BaseException as caught:
+            error = failures.unwrapped(caught)
             if call.attempt > strategy.count or not _retryable(error):
                 raise
             # The exception itself is not kept while waiting: its frames hold the inputs.
@@ -64,12 +66,13 @@ async def _attempts(call: Call, task: Callee, values: dict[str, Any] | None) -> 
 
 def _put_aside(call: Call, error: BaseException, wait: float) -> float:
     """Put a failed attempt on record, and return how many seconds the next one waits."""
+    output.flush(call)
     call.run.publish(
         events.AttemptFailed(
             call.run.name,
             call.id or "",
             call.attempt,
-            failures.phase_of(error),
+            failures.phase_of(call),
             failures.recorded(error),
             wait,
             events.now(),

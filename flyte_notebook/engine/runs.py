@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import secrets
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from flyte_notebook.record.codec import Encoded
-    from flyte_notebook.record.store import Store
 
 live_runs: dict[str, LiveRun] = {}
 """The runs of this process that have not ended, by name."""
@@ -45,7 +45,6 @@ class Settings:
     disable_run_cache: bool = False
     max_action_concurrency: int = 0
     custom_context: Mapping[str, str] = field(default_factory=dict)
-    env_vars: Mapping[str, str] = field(default_factory=dict)
     raw_data_path: str | None = None
     declared: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able options without meaning in a kernel, kept for the record: labels, project, domain, image, …"""
@@ -90,11 +89,15 @@ if hasattr(os, "register_at_fork"):
 class LiveRun:
     """One run of this process, bound to the event loop that it was started on."""
 
-    def __init__(self, first_name: str, settings: Settings, origin: Origin, store: Store | None = None) -> None:
+    def __init__(
+        self, first_name: str, settings: Settings, origin: Origin, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self.settings = settings
-        self.store = store or open_store()
+        self.store = open_store()
         self.name = self._free_name(settings.name, first_name)
-        self.loop = asyncio.get_running_loop()
+        self.loop = loop or asyncio.get_running_loop()
+        self.numbering = threading.Lock()
+        """Held while a call is numbered among its equals."""
         self.root = Node(self, None, 0)
         self.slots = Slots(settings.max_action_concurrency)
         self.calls: dict[str, Call] = {}
@@ -102,6 +105,7 @@ class LiveRun:
         self.owner: asyncio.Task[Any] | None = None
         """The task that waits for this run as a whole (a cell's, or `flyte.run`'s)."""
         self.cancelled = False
+        self.owner_cancelled = False
         self.phase = Phase.RUNNING
         self.started_at = events.now()
         self._generation = _generation
@@ -146,7 +150,7 @@ class LiveRun:
     def data_dir(self) -> Path:
         """Folder for what `io.File` and `io.Dir` write: `raw_data_path`, else inside the store."""
         raw = self.settings.raw_data_path
-        return Path(raw) if raw else self.store.home / "data" / self.name
+        return Path(raw) if raw else self.store.runs / self.name
 
     def fingerprint(self, func: Any) -> str:
         """The fingerprint of `func`, taken once per run: what it refers to is not expected to change meanwhile."""
@@ -170,9 +174,11 @@ class LiveRun:
             return
         if self.phase.terminal:
             return
+        # Asked again: whoever has swallowed the first cancellation gets another.
+        self.root.cancel_children(insist=self.cancelled or not self.root.open)
         self.cancelled = True
-        self.root.cancel_children()
-        if self.owner is not None and not self.owner.done():
+        if self.owner is not None and not self.owner.done() and not self.owner_cancelled:
+            self.owner_cancelled = True
             self.owner.cancel()
 
     async def finish(self, phase: Phase, outputs: Encoded | None = None, error: ErrorRecord | None = None) -> None:

@@ -113,6 +113,10 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
     call.runner = runner
     run.calls[call.id or ""] = call
     parent.children[runner] = call
+    # With bounded concurrency, whoever waits for a child makes room for it.
+    waiting = parent if run.settings.max_action_concurrency and isinstance(parent, Call) else None
+    if waiting is not None:
+        waiting.wait_begins()
     try:
         return await acting
     except asyncio.CancelledError:
@@ -123,6 +127,8 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
             raise errors.ActionAbortedError(f"{call.short_name} was cancelled") from None
         raise
     finally:
+        if waiting is not None:
+            waiting.wait_ends()
         parent.children.pop(runner, None)
         run.calls.pop(call.id or "", None)
 
@@ -153,7 +159,7 @@ async def _act(
     except BaseException as caught:  # noqa: BLE001 - SystemExit and its like fail the action, not the kernel
         error = failures.unwrapped(caught)
         await call.close()
-        ended(call, failures.phase_of(error), error=failures.recorded(error))
+        ended(call, failures.phase_of(call), error=failures.recorded(error))
         raise failures.for_caller(error)  # noqa: B904 - it carries its cause already
     finally:
         leave(token)
@@ -186,9 +192,9 @@ def identified(
         digest_size=10,
     )
     action_id = base.hexdigest()
-    counts = parent.counts
-    earlier = counts.get(action_id, 0)
-    counts[action_id] = earlier + 1
+    with parent.run.numbering:  # traces are numbered in whatever thread they run
+        earlier = parent.counts.get(action_id, 0)
+        parent.counts[action_id] = earlier + 1
     if earlier:
         base.update(earlier.to_bytes(8))
         action_id = base.hexdigest()
@@ -225,7 +231,9 @@ def _introduce(run: LiveRun, task: Callee) -> None:
 
 
 def ended(call: Call, phase: Phase, **what: Any) -> None:
-    """Put the end of an action on record; `what` are fields of `ActionEnded`."""
+    """Put the end of an action on record; `what` are fields of `ActionEnded`. After its run's end it is too late."""
+    if call.run.phase.terminal:
+        return
     output.flush(call)
     if call.report is not None:
         call.report.conclude(call)

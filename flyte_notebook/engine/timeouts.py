@@ -59,5 +59,6 @@ class Bound:
         # Cancelled from outside as well: then that goes first.
         cancelled_too = runner.uncancel() > 0
         if isinstance(error, asyncio.CancelledError) and not cancelled_too:
+            self._call.timed_out = True
             message = f"{self._call.task_name} {self._what} {self._seconds:g} s"
             raise self._error(message) from None

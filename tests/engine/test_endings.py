@@ -1,0 +1,305 @@
+"""How cells, actions and traces end when somebody does not cooperate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+
+import pytest
+
+import flyte_notebook as flyte
+from flyte_notebook import errors
+from flyte_notebook.engine.bridge import patch_loop
+from flyte_notebook.engine.cell import open_cell
+from flyte_notebook.engine.runs import live_runs
+from tests.loops import run_async
+
+env = flyte.TaskEnvironment("endings")
+
+
+@env.task
+async def quick(x: int = 1) -> int:
+    return x
+
+
+@env.task
+async def swallows() -> int:
+    swallowed = 0
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            swallowed += 1
+            if swallowed > 1:
+                raise
+
+
+@env.task
+async def tidies_slowly() -> int:
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.3)
+    return 1
+
+
+@flyte.trace
+async def traced_sleep() -> int:
+    await asyncio.sleep(60)
+    return 1
+
+
+@flyte.trace
+def sync_traced(x: int = 1) -> int:
+    return x
+
+
+def phases(run: flyte.Run | None = None) -> list[tuple[str, str]]:
+    return [(action.short_name, str(action.phase)) for action in (run or flyte.runs()[0]).actions()]
+
+
+def soon(when: float, what: object) -> None:
+    asyncio.get_running_loop().call_later(when, what)
+
+
+def test_a_forgotten_body_that_swallows_a_cancellation_ends_at_the_next_interrupt():
+    async def cell() -> None:
+        async with open_cell() as opened:
+            opened.keep = asyncio.ensure_future(swallows())
+            await asyncio.sleep(0.05)
+            soon(0.2, opened.stop)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_async(cell())
+    assert phases() == [("swallows", "ABORTED")]
+
+
+def test_an_interrupt_while_a_cell_ends_its_actions_stops_the_notebook():
+    async def cell() -> None:
+        async with open_cell() as opened:
+            opened.keep = asyncio.ensure_future(tidies_slowly())
+            await asyncio.sleep(0.05)
+            soon(0.1, opened.stop)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_async(cell())
+    assert flyte.runs()[0].phase == "SUCCEEDED"
+
+
+def test_an_interrupt_after_the_cell_concerns_nobody():
+    async def cells() -> str:
+        async with open_cell() as opened:
+            await quick()
+        opened.stop()
+        await asyncio.sleep(0.01)
+        return "went on"
+
+    assert run_async(cells()) == "went on"
+
+
+def test_cancelling_twice_leaves_the_callers_task_as_it_was():
+    async def cell() -> int:
+        with pytest.raises(errors.ActionAbortedError):
+            async with open_cell() as opened:
+                await quick()
+                soon(0.02, opened.run.cancel)
+                soon(0.02, opened.run.cancel)
+                await asyncio.sleep(60)
+        return asyncio.current_task().cancelling()
+
+    assert run_async(cell()) == 0
+
+
+def test_a_second_loop_run_by_hand_on_the_same_thread_reaches_tasks():
+    @env.task
+    async def main() -> int:
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(quick(2)) + loop.run_until_complete(asyncio.wait_for(quick(3), 10))
+        finally:
+            loop.close()
+
+    async def script() -> flyte.Run:
+        patch_loop()
+        return await flyte.run.aio(main)
+
+    assert run_async(script()).outputs() == (5,)
+
+
+def test_a_trace_in_a_task_of_its_own_ends_with_its_parent(caplog):
+    @env.task
+    async def main() -> int:
+        main.keep = asyncio.ensure_future(traced_sleep())
+        await asyncio.sleep(0.01)
+        return 1
+
+    run = flyte.run(main)
+    assert phases(run) == [("main", "SUCCEEDED"), ("traced_sleep", "ABORTED")]
+    assert caplog.records == []
+
+
+def test_a_trace_may_be_the_first_of_a_cell_in_any_thread():
+    async def cell() -> None:
+        async with open_cell():
+            await asyncio.to_thread(sync_traced)
+            await asyncio.to_thread(lambda: run_async(asyncio.sleep(0, sync_traced(2))))
+            await quick()
+
+    run_async(cell())
+    assert sorted(phases()) == [("quick", "SUCCEEDED"), *[("sync_traced", "SUCCEEDED")] * 2]
+
+
+def test_traces_made_in_many_threads_at_once_keep_ids_of_their_own():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+
+        async def cell() -> None:
+            async with open_cell():
+                await asyncio.gather(
+                    *(asyncio.to_thread(lambda: [sync_traced() for _ in range(100)]) for _ in range(8))
+                )
+
+        run_async(cell())
+    finally:
+        sys.setswitchinterval(before)
+    actions = flyte.runs()[0].actions()
+    assert len({action.id for action in actions}) == len(actions) == 800
+    assert {str(action.phase) for action in actions} == {"SUCCEEDED"}
+
+
+def test_a_bad_log_call_fails_no_task(monkeypatch, capsys):
+    @env.task
+    async def logs() -> int:
+        logging.getLogger("mine").warning("%d rows", "x")
+        return 1
+
+    # Without pytest's handlers, which raise on purpose, and with one that keeps Python's last resort out.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
+    assert flyte.run(logs).outputs() == (1,)
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+def test_a_cell_may_end_in_what_cannot_be_recorded():
+    class Stubborn:
+        def __reduce__(self) -> str:
+            raise ZeroDivisionError("no")
+
+    async def cell() -> None:
+        async with open_cell() as opened:
+            await quick()
+            opened.result(Stubborn())
+
+    run_async(cell())
+    assert flyte.runs()[0].phase == "SUCCEEDED"
+
+
+def test_the_result_of_a_thread_that_comes_late_is_noted():
+    release, done = threading.Event(), threading.Event()
+
+    @env.task
+    def late() -> int:
+        release.wait(20)
+        return 4242
+
+    async def script() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(flyte.run.aio(late), 0.1)
+        release.set()
+        run = flyte.runs()[0]
+        (action,) = run.actions()
+        for _ in range(200):
+            await asyncio.sleep(0.02)
+            notes = {note.kind: note.text for note in run._store.journal.notes(run.name, action.id)}
+            if "late" in notes:
+                assert "4242" in notes["late"]
+                done.set()
+                return
+
+    run_async(script())
+    assert done.is_set()
+
+
+def test_only_the_action_that_ran_out_of_time_is_timed_out():
+    import datetime as dt
+
+    @env.task(timeout=dt.timedelta(seconds=0.1))
+    async def slow() -> int:
+        await asyncio.sleep(60)
+        return 1
+
+    @env.task
+    async def parent() -> int:
+        return await slow()
+
+    with pytest.raises(errors.TaskTimeoutError):
+        flyte.run(parent)
+    assert phases() == [("parent", "FAILED"), ("slow", "TIMED_OUT")]
+
+
+def test_bounded_concurrency_counts_async_bodies_and_not_who_waits():
+    running, most = [], []
+
+    @env.task
+    async def counted(x: int) -> int:
+        running.append(x)
+        most.append(len(running))
+        await asyncio.sleep(0.01)
+        running.remove(x)
+        return x
+
+    @env.task
+    async def main(n: int) -> int:
+        return sum(await asyncio.gather(*(counted(x) for x in range(n))))
+
+    run = flyte.with_runcontext(max_action_concurrency=2).run(main, n=10)
+    assert run.outputs() == (45,)
+    assert max(most) == 2
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", ".hidden", "a b", ""])
+def test_a_run_has_a_plain_name(name):
+    with pytest.raises(ValueError, match="name"):
+        flyte.with_runcontext(name=name)
+
+
+def test_a_failed_or_aborted_run_has_no_outputs():
+    @env.task
+    async def fails() -> int:
+        raise KeyError("x")
+
+    with pytest.raises(errors.RuntimeUserError):
+        flyte.run(fails)
+    with pytest.raises(errors.RuntimeUserError) as caught:
+        flyte.runs()[0].outputs()
+    assert caught.value.code == "KeyError"
+
+
+def test_a_cell_has_no_inputs():
+    async def cell() -> None:
+        async with open_cell(source="await quick(7)"):
+            await quick(7)
+
+    run_async(cell())
+    assert flyte.runs()[0].inputs() == {}
+
+
+def test_every_attempt_is_recorded_with_what_the_user_raised():
+    import datetime as dt
+
+    @env.task(retries=flyte.RetryStrategy(count=1, backoff=flyte.Backoff(base=dt.timedelta(0))))
+    async def flaky() -> int:
+        raise StopIteration("x")
+
+    with pytest.raises(errors.RuntimeUserError):
+        flyte.run(flaky)
+    run = flyte.runs()[0]
+    (action,) = run.actions()
+    journal = run._store.journal
+    assert [attempt.error for attempt in journal.attempts(run.name, action.id)] == ["StopIteration: x"] * 2
+
+
+def test_nothing_is_alive_afterwards():
+    assert live_runs == {}
