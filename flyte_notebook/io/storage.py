@@ -111,6 +111,8 @@ def _settle(copy: Path, digest: str) -> Path:
     folder = _kept() / "content" / digest[:2] / digest
     destination = folder / copy.name
     if destination.exists():
+        # In use again: cleaning leaves it alone for a while.
+        os.utime(folder)
         return destination
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME = re.compile(r"[0-9a-f]{64}")
-_SLICE = 1 * 2**20
+_SLICE = 256 * 2**10
 """Bytes that are copied, hashed and written at a time: they stay in the processor's cache."""
 _SAMPLE = 64 * 2**10
 """Bytes at each end by which content is told that was probably put before."""
@@ -55,13 +55,13 @@ class BlobStore:
         """
         views = [memoryview(part).cast("B") for part in parts]
         size = sum(map(len, views))
-        if size <= _SLICE:
+        if size <= _MAPPED:
             # One copy: what is hashed is what is written.
             views = [memoryview(b"".join(views))]
         sample = _sample(views, size)
         try:
             # Hashing alone is cheaper than writing, but a pass of its own: only where it probably saves the writing.
-            if size <= _SLICE or sample in self._samples:
+            if size <= _MAPPED or sample in self._samples:
                 sha = _sha256(views)
                 if self._refresh(self.path(sha), size):
                     return sha
@@ -71,7 +71,7 @@ class BlobStore:
                 f"The value cannot be stored in {self.root} ({error.strerror}). Make room (`%flyte clean` removes old "
                 "runs) or make the folder writable, or set FLYTE_NOTEBOOK_HOME to another one."
             ) from error
-        if size > _SLICE:
+        if size > _MAPPED:
             self._samples.add(sample)
         return sha
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import mmap
 import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flyte_notebook.errors import BlobCorruptError
-from flyte_notebook.record import kernels
+from flyte_notebook.record import files, kernels
 from flyte_notebook.record.envelope import references
 from flyte_notebook.record.model import Phase
 from flyte_notebook.record.schema import SHIFT
@@ -38,7 +37,7 @@ class Cleaned:
     blobs: int
     """How many values."""
     bytes: int
-    """Size of these, of the files that the runs made, and of their rows."""
+    """Size of these, of the files that only the runs needed, and of their rows."""
 
 
 def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> Cleaned:
@@ -59,8 +58,7 @@ def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> C
     with store.journal.reading() as connection:
         needed = _needed(connection, store, old)
         grace = _GRACE if _in_progress(connection, store.journal.path) else _SETTLE
-        folders = [store.data / name for name in old if (store.data / name).is_dir()]
-        folders = [folder for folder in folders if not _mentioned(connection, store, folder.name, old, needed)]
+        folders = files.unneeded(connection, store, old, needed, min(before, time.time() - grace))
     removed = 0
     for sha, blob_size, modified in list(store.blobs.scan()):
         if sha not in needed and modified < time.time() - grace:
@@ -69,7 +67,7 @@ def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> C
             if not dry_run:
                 store.blobs.remove(sha)
     for folder in folders:
-        size += sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+        size += files.size(folder)
         if not dry_run:
             shutil.rmtree(folder)
     if not dry_run:
@@ -153,24 +151,3 @@ def _needed(connection: sqlite3.Connection, store: Store, without: list[str]) ->
                 # Damaged: nobody can read it, so nobody needs what it names.
                 continue
     return needed
-
-
-def _mentioned(
-    connection: sqlite3.Connection, store: Store, name: str, without: list[str], blobs: Iterable[str]
-) -> bool:
-    """True when a value of another run speaks of the run `name`, as one that holds an `io.File` of it does."""
-    sql = f"""
-        SELECT EXISTS (SELECT 1 FROM actions JOIN runs ON runs.key = actions.key >> {SHIFT}
-                       WHERE {_OTHERS} AND (instr(actions.inputs, :name) OR instr(actions.output, :name)))
-            OR EXISTS (SELECT 1 FROM runs WHERE {_OTHERS} AND instr(runs.output, :name))
-    """  # noqa: S608
-    needle = name.encode()
-    if connection.execute(sql, {"others": json.dumps(without), "name": needle}).fetchone()[0]:
-        return True
-    return any(store.blobs.exists(sha) and _contains(store.blobs.peek(sha), needle) for sha in blobs)
-
-
-def _contains(content: memoryview, needle: bytes) -> bool:
-    if isinstance(content.obj, mmap.mmap):
-        return content.obj.find(needle) >= 0
-    return needle in bytes(content)

@@ -34,6 +34,8 @@ class Store:
         self.journal = Journal(self.home / "journal.db", wal=not homes.on_network(self.home))
         self.blobs = BlobStore(self.home / "blobs")
         self.data = self.home / "data"
+        """Files that values speak of; see `files`."""
+        self.runs = self.data / "runs"
         """Where runs keep the files they make, each in a folder of its name."""
 
     def clean(self, older_than: dt.timedelta, *, dry_run: bool = False) -> Cleaned:

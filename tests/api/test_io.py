@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import sys
 from pathlib import Path
@@ -60,7 +61,7 @@ class TestFilesBetweenTasks:
             return File.new_remote("x").path
 
         run = flyte.run(write)
-        assert Path(run.outputs()[0]).is_relative_to(home / "data" / run.name)
+        assert Path(run.outputs()[0]).is_relative_to(home / "data" / "runs" / run.name)
 
     def test_go_to_the_raw_data_path_that_a_run_is_given(self, tmp_path):
         @env.task
@@ -117,6 +118,12 @@ class TestFilesOfThisMachine:
         copy.parent.mkdir()
         copy.write_text(source.read_text())
         assert File.from_local_sync(source) == File.from_local_sync(copy)
+
+    def test_that_are_there_already_count_as_just_used(self, source):
+        path = Path(File.from_local_sync(source).path)
+        os.utime(path.parent, (1, 1))
+        File.from_local_sync(source)
+        assert path.parent.stat().st_mtime > 1
 
     def test_of_other_content_have_other_paths(self, source):
         before = File.from_local_sync(source)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
+import pickle
 import stat
 import threading
 import time
@@ -308,17 +309,69 @@ def test_a_damaged_value_does_not_stop_cleaning(store):
     assert store.blobs.exists(sha)
 
 
-def test_files_of_a_run_go_with_it_unless_another_run_speaks_of_them(store):
-    for run, number in (("gone-aaa111", 1), ("used-bbb222", 2), ("far-ccc333", 3)):
-        record(store, run, number, days=30)
-        (store.data / run / "sub").mkdir(parents=True)
-        (store.data / run / "sub" / "file.csv").write_bytes(b"1,2\n" * 1000)
+def make(folder, *, days):
+    """A folder with a file in it, last changed `days` ago."""
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "file.csv").write_bytes(b"1,2\n" * 1000)
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (time.time() - days * 86400,) * 2)
+    return folder
+
+
+def speak(store, run, number, *paths):
+    """A run of now with an action whose input names the first path, and whose output, a blob, pickles the others."""
     now = time.time()
-    path = value(f'{{"$":"File","path":"{store.data}/used-bbb222/sub/file.csv"}}')
-    blob = store.blobs.put([b"x" * 9000 + f"{store.data}/far-ccc333/sub/file.csv".encode()])
-    put(store.journal, started("new-1", at=now), submitted(4, run="new-1", inputs=path, at=now))
-    put(store.journal, ended(4, run="new-1", output=large(blob), at=now), finished("new-1", at=now))
+    named = value(f'{{"$":"File","path":"{paths[0]}"}}')
+    pickled = large(store.blobs.put([b"x" * 9000 + pickle.dumps([Path(path) for path in paths[1:]])]))
+    put(store.journal, started(run, at=now), submitted(number, run=run, inputs=named, at=now))
+    put(store.journal, ended(number, run=run, output=pickled, at=now), finished(run, at=now))
+
+
+def test_files_of_a_run_go_with_it_unless_another_run_speaks_of_them(store):
+    for run, number in (("gone-aaa111", 1), ("used-bbb222", 2), ("far-ccc333", 3), ("also-ddd444", 4)):
+        record(store, run, number, days=30)
+        make(store.runs / run, days=30)
+    speak(
+        store,
+        "new-1",
+        5,
+        *(store.runs / name / "sub" / "file.csv" for name in ("used-bbb222", "far-ccc333", "also-ddd444")),
+    )
     cleaned = store.clean(LONG_AGO)
-    assert set(cleaned.runs) == {"gone-aaa111", "used-bbb222", "far-ccc333"}
+    assert set(cleaned.runs) == {"gone-aaa111", "used-bbb222", "far-ccc333", "also-ddd444"}
     assert cleaned.bytes > 4000
-    assert sorted(folder.name for folder in store.data.iterdir()) == ["far-ccc333", "used-bbb222"]
+    assert sorted(folder.name for folder in store.runs.iterdir()) == ["also-ddd444", "far-ccc333", "used-bbb222"]
+
+
+def test_files_of_no_run_go_when_they_are_old_and_no_value_speaks_of_them(store):
+    def content(number, days=30):
+        return make(store.data / "content" / f"{number:02x}" / f"{number:02x}{'7' * 62}", days=days)
+
+    used, pickled, fresh, gone = content(1), content(2), content(3, days=1), content(4)
+    loose, lost = (make(store.data / "loose" / f"{number:016x}", days=30) for number in (1, 2))
+    record(store, "old-1", 1, days=30)
+    speak(store, "new-2", 2, used / "sub" / "file.csv", pickled, loose / "sub")
+    dead, busy = make(store.data / ".incoming-dead", days=30), make(store.data / ".incoming-busy", days=0)
+    assert store.clean(LONG_AGO, dry_run=True).bytes > 3 * 4000
+    assert gone.exists()
+    assert store.clean(LONG_AGO).bytes > 3 * 4000
+    assert [path for path in (used, pickled, fresh, gone, loose, lost, dead, busy) if not path.exists()] == [
+        gone,
+        lost,
+        dead,
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "../..", "../content", "link", "a/b", "./kept-1", "../../precious", "{precious}"]
+)
+def test_only_folders_of_runs_are_removed_whatever_a_run_is_called(store, name):
+    precious = make(store.home / "precious", days=30)
+    kept = [make(store.runs / "kept-1", days=30), make(store.runs / "a" / "b", days=30), precious]
+    kept.append(make(store.data / "content" / "ab" / ("ab" * 32), days=1))
+    (store.runs / "link").symlink_to(precious)
+    name = name.format(precious=precious)
+    record(store, name, 1, days=30)
+    assert store.clean(LONG_AGO).runs == [name]
+    assert all((folder / "sub" / "file.csv").exists() for folder in kept)
+    assert (store.runs / "link").is_symlink()
