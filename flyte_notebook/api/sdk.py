@@ -7,7 +7,6 @@ a run in a kernel.
 from __future__ import annotations
 
 import functools
-import importlib.abc
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
@@ -85,7 +84,7 @@ def _refusing(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Sees the SDK being imported, and guards it as soon as it is."""
 
     def __init__(self) -> None:
