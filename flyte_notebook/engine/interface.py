@@ -125,7 +125,7 @@ class Interface:
             try:
                 items[name] = convert.lower(value, sink)
             except (TypeError, ValueError, RecursionError) as error:
-                raise _explained(name, convert, value, error) from error
+                raise _explained(name, convert, value, error) from None
             settled = settled and convert.settled(value)
         return finish(items, sink), settled
 
@@ -201,7 +201,7 @@ class Interface:
         try:
             return convert.lower(value, sink)
         except (TypeError, ValueError, RecursionError) as error:
-            raise RuntimeDataValidationError(name, error, self.name) from error
+            raise RuntimeDataValidationError(name, error, self.name) from None
 
     def _refuse(self, name: str, reason: str) -> NoReturn:
         raise RuntimeDataValidationError(name, reason, self.name)
