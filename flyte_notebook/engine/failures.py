@@ -24,6 +24,9 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 _PLUMBING = (_PACKAGE, str(Path(asyncio.__file__).parent) + os.sep)
 _PLUMBING_FILES = ("nest_asyncio2.py", "nest_asyncio.py", "contextlib.py")
 
+MESSAGE, LINE, TRACEBACK = 65_536, 2_000, 131_072
+"""Characters on record at most of a message, of one line of a traceback, of a whole traceback."""
+
 
 def _is_plumbing(filename: str) -> bool:
     return filename.startswith(_PLUMBING) or filename.endswith(_PLUMBING_FILES)
@@ -70,7 +73,7 @@ def recorded(error: BaseException) -> ErrorRecord:
     ours = error if isinstance(error, errors.BaseRuntimeError) else None
     return ErrorRecord(
         code=getattr(ours, "code", None) or type(error).__name__,
-        message=message_of(error),
+        message=_shortened(message_of(error), MESSAGE),
         kind=getattr(ours, "kind", None) or "user",
         traceback=_text(root, tb),
         line=lines[-1] if lines else None,
@@ -87,9 +90,21 @@ def message_of(error: BaseException) -> str:
 
 def _text(error: BaseException, tb: TracebackType | None) -> str:
     try:
-        return "".join(traceback.format_exception(type(error), error, tb, limit=-50))
+        pieces = traceback.format_exception(type(error), error, tb, limit=-50)
     except Exception:  # noqa: BLE001 - a user's __str__, __repr__ or __notes__ may raise anything
-        return f"{type(error).__name__}: {message_of(error)}\n"
+        pieces = [f"{type(error).__name__}: {message_of(error)}\n"]
+    # Line by line first: one that is too long must not cost the frames around it.
+    lines = (_shortened(line, LINE) for piece in pieces for line in piece.splitlines(keepends=True))
+    return _shortened("".join(lines), TRACEBACK)
+
+
+def _shortened(text: str, limit: int) -> str:
+    """`text`, or its two ends with a remark between them, in `limit` characters."""
+    if len(text) <= limit:
+        return text
+    remark = f" … {len(text) - limit:,} characters are left out … "
+    room = limit - len(remark)
+    return text[: room - room // 2] + remark + text[len(text) - room // 2 :]
 
 
 def phase_of(call: Call) -> Phase:

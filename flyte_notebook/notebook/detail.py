@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.engine.interface import Interface
 from flyte_notebook.errors import FlyteNotebookError
+from flyte_notebook.notebook.text import clip
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import describe
 from flyte_notebook.record.model import Phase
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 
 Detail = dict[str, Any]
 
-LOG, SOURCE, TRACEBACK = 8_000, 8_000, 8_000
-"""Characters shown at most; of logs and tracebacks the end, of sources the beginning."""
+LOG, SOURCE, MESSAGE, TRACEBACK = 8_000, 8_000, 8_000, 8_000
+"""Characters shown at most; of logs and tracebacks the end, of sources and messages the beginning."""
+REPORT = 1_000_000
+"""Characters of the largest report that is shown: half a page of HTML would be nothing, so it is all or none."""
 
 
 @dataclass
@@ -133,8 +136,17 @@ def detail(material: Material, store: Store) -> Detail:
         "source": material.source[:SOURCE] if material.source is not None else None,
         "declarations": material.declarations,
         "attempts": [_attempt(attempt) for attempt in material.attempts],
-        "report": material.report,
+        "report": material.report if len(material.report or "") <= REPORT else _too_large(material.report),
     }
+
+
+def without_report(shown: Detail) -> Detail:
+    """`shown`, with a remark in the place of its report."""
+    return {**shown, "report": _too_large(shown["report"])} if shown.get("report") else shown
+
+
+def _too_large(report: str | None) -> str:
+    return f"<p>This report of {len(report or '') / 2**20:.1f} MB is too large to be shown here.</p>"
 
 
 def _inputs(encoded: Encoded | None, blobs: BlobStore) -> list[dict[str, Any]]:
@@ -162,7 +174,11 @@ def _value(described: dict[str, Any]) -> dict[str, Any]:
 def _error(error: ErrorRecord | None) -> dict[str, Any] | None:
     if error is None:
         return None
-    shown: dict[str, Any] = {"code": error.code, "message": error.message, "traceback": error.traceback[-TRACEBACK:]}
+    shown: dict[str, Any] = {
+        "code": clip(error.code, 200),
+        "message": error.message[:MESSAGE],
+        "traceback": error.traceback[-TRACEBACK:],
+    }
     return shown if error.line is None else {**shown, "line": error.line}
 
 

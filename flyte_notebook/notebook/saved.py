@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from flyte_notebook.notebook.detail import Detail, without_report
 from flyte_notebook.notebook.outline import Outline, failed
 from flyte_notebook.notebook.tree import Node, Row, Tree
 
@@ -14,8 +15,6 @@ VERSION = 1
 MAX_ROWS = 1000
 MAX_DETAILS = 100
 MAX_DETAIL_BYTES = 256 * 1024
-
-Detail = dict[str, Any]
 
 
 def run_bundle(tree: Tree, details: dict[int, Detail], outline: Outline | None = None) -> dict[str, Any]:
@@ -64,14 +63,16 @@ def detailed(tree: Tree) -> list[Node]:
 
 
 def fitting(details: Iterable[tuple[int, Detail]]) -> dict[int, Detail]:
-    """As many of the `details` as `MAX_DETAIL_BYTES` allow."""
+    """As many of the `details` as `MAX_DETAIL_BYTES` allow, some without their report."""
     chosen: dict[int, Detail] = {}
     room = MAX_DETAIL_BYTES
-    for index, detail in details:
-        size = len(json.dumps(detail, ensure_ascii=False, default=str).encode("utf-8", "replace"))
-        if size <= room:
-            room -= size
-            chosen[index] = detail
+    for index, whole in details:
+        for detail in (whole, without_report(whole)):
+            size = len(json.dumps(detail, ensure_ascii=False, default=str).encode("utf-8", "replace"))
+            if size <= room:
+                room -= size
+                chosen[index] = detail
+                break
     return chosen
 
 

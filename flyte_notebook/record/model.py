@@ -105,6 +105,9 @@ class LogLine:
     at: dt.datetime
 
 
+_SUMMARY = 500
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorRecord:
     """A failure as it is stored and shown."""
@@ -121,6 +124,7 @@ class ErrorRecord:
 
     @property
     def summary(self) -> str:
-        """One line: `ValueError: bad row 7`."""
-        first = self.message.splitlines()[0] if self.message else ""
-        return f"{self.code}: {first}" if first else self.code
+        """One line of at most 500 characters: `ValueError: bad row 7`."""
+        first, *_ = self.message[:_SUMMARY].splitlines() or [""]
+        line = f"{self.code}: {first}" if first else self.code
+        return line if len(line) <= _SUMMARY else line[: _SUMMARY - 1] + "…"

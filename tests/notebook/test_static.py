@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyte_notebook.notebook import saved
+from flyte_notebook.notebook.detail import Material, detail
 from flyte_notebook.notebook.static import html, text
 from flyte_notebook.notebook.text import clip, duration
 from flyte_notebook.notebook.tree import Tree
 from flyte_notebook.record import events
 from flyte_notebook.record.model import ErrorRecord, Phase
+from flyte_notebook.record.store import open_store
 from tests.notebook.sequences import RUN, TEXT, Value, event_sequences, relaxed, text_of
 
 
@@ -250,3 +252,24 @@ def test_durations_read_naturally() -> None:
 
 def test_two_decimals_of_time_are_sanitised_by_the_known_pattern() -> None:
     assert re.fullmatch(r"\d+(\.\d+)?\s?(ms|s)", duration(1240))
+
+
+def test_a_detail_is_bounded_whatever_a_body_raised_printed_or_reported() -> None:
+    material = Material(
+        "a",
+        "env.work",
+        error=ErrorRecord("ValueError", "x" * 10**6, "user", "y" * 10**6),
+        source="s" * 10**6,
+        report="<p>" * 10**6,
+        log=[("stdout", "z" * 10**6)],
+    )
+    shown = detail(material, open_store())
+    assert len(json.dumps(shown)) < 50_000
+    assert "2.9 MB" in shown["report"]
+    assert saved.fitting([(0, shown)]) == {0: shown}
+    material.report = "<p>" + "y" * 300_000
+    shown = detail(material, open_store())
+    assert shown["report"] == material.report
+    kept = saved.fitting([(0, shown)])[0]
+    assert kept == {**shown, "report": kept["report"]}
+    assert "0.3 MB" in kept["report"]

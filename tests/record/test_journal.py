@@ -257,6 +257,14 @@ def test_text_that_no_encoding_can_hold_is_escaped(journal):
     assert journal.error(RUN, action.id).message == text
 
 
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [("", "E"), ("\nno", "E"), ("no\r\nmore", "E: no"), ("x" * 900, "E: " + "x" * 496 + "…"), ("x\n" * 900, "E: x")],
+)
+def test_a_failure_is_summed_up_in_one_bounded_line(message, line):
+    assert ErrorRecord("E", message, "user", "").summary == line
+
+
 def test_the_last_note_of_each_kind_stands(journal):
     put(journal, started(), submitted(1))
     for kind, text in (("thread", "still running"), ("report", "<p>1"), ("report", "<p>2"), ("thread", "")):
