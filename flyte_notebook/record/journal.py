@@ -7,7 +7,7 @@ import sqlite3
 from collections import deque
 from typing import TYPE_CHECKING
 
-from flyte_notebook.record import events, housekeeping, lookup, queries, schema
+from flyte_notebook.record import housekeeping, lookup, queries, schema
 from flyte_notebook.record.gate import gate
 from flyte_notebook.record.replay import Replay
 from flyte_notebook.record.writer import Writer
@@ -142,10 +142,11 @@ class Journal:
 
     def cached(self, cache_key: str) -> tuple[str, str, Encoded] | None:
         """Run, action and output of the newest success with this key; also of one that is not committed yet."""
-        for event in reversed(self._writer.pending()):
-            if isinstance(event, events.ActionEnded) and event.cache_key == cache_key and event.output is not None:
-                return event.run, event.id, event.output
-        with self.reading() as connection:
+        event = self._writer.reusable(cache_key)
+        if event is not None and event.output is not None:
+            return event.run, event.id, event.output
+        # One SELECT sees one state by itself.
+        with self.reading(transaction=False) as connection:
             return queries.cached(connection, cache_key)
 
     def succeeded(self, run: str) -> Iterator[Success]:

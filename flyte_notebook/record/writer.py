@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from flyte_notebook.record.events import Event
+    from flyte_notebook.record.events import ActionEnded, Event
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +67,9 @@ class Writer:
         # A deque and not a queue.Queue: appending must not wait for a lock that the writer holds.
         self._queue: deque[Event | Future[None]] = deque()
         self._batch: list[Event | Future[None]] = []
+        self._reusable: dict[str, ActionEnded] = {}
+        """Successes by cache key, until they are committed."""
+        self._remembering = threading.Lock()
         self._failure: JournalError | None = None
         self._closed = False
         self._awake = False
@@ -95,6 +98,9 @@ class Writer:
         """
         if self._failure is not None or self._closed:
             raise self._refusal()
+        if type(event) is events.ActionEnded and event.cache_key is not None and event.output is not None:
+            with self._remembering:
+                self._reusable[event.cache_key] = event
         self._queue.append(event)
         if not self._awake:
             self._wake()
@@ -113,11 +119,9 @@ class Writer:
             self._wake()
         return future
 
-    def pending(self) -> list[Event | Future[None]]:
-        """What has been appended and may not be committed yet, oldest first."""
-        # In this order: what moves from the queue to the batch meanwhile is seen twice, never missed.
-        queued = self._queue.copy()
-        return [*self._batch, *queued]
+    def reusable(self, cache_key: str) -> ActionEnded | None:
+        """The newest success with this key among what has been appended and may not be committed yet."""
+        return self._reusable.get(cache_key)
 
     def close(self) -> None:
         """Commit what is left and end the thread. Appending is an error from here on."""
@@ -193,6 +197,7 @@ class Writer:
             if self._failure is not None:
                 self._refuse()
                 return
+            self._forget()
             self._batch = []
             for future in waiting:
                 # False when whoever waited has given up.
@@ -204,9 +209,7 @@ class Writer:
     def _gather(self) -> None:
         queue, batch = self._queue, self._batch
         while queue and len(batch) < _BATCH:
-            # Into the batch before it leaves the queue, for `pending`.
-            batch.append(queue[0])
-            queue.popleft()
+            batch.append(queue.popleft())
 
     def _take(self, taken: list[Event], waiting: list[Future[None]]) -> None:
         take = self._ledger.take
@@ -221,8 +224,17 @@ class Writer:
             else:
                 taken.append(item)
 
+    def _forget(self) -> None:
+        """The journal itself tells of these from here on, or nobody does."""
+        for item in self._batch:
+            if type(item) is events.ActionEnded and item.cache_key is not None:
+                with self._remembering:
+                    if self._reusable.get(item.cache_key) is item:
+                        del self._reusable[item.cache_key]
+
     def _refuse(self) -> None:
         """Fail everybody who waits."""
+        self._forget()
         batch, self._batch = self._batch, []
         for item in batch:
             if isinstance(item, Future) and item.set_running_or_notify_cancel():

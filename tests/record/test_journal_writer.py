@@ -210,6 +210,50 @@ def test_every_batch_size_is_written_whole(journal, count):
     assert [action.id for action in journal.actions(RUN)] == [action_id(number) for number in range(count)]
 
 
+def test_looking_into_the_cache_is_one_statement_on_a_connection_that_is_kept(tmp_path, monkeypatch):
+    statements = []
+    connect = schema.connect
+
+    def watched(path):
+        connection = connect(path)
+        statements.append("CONNECT")
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    journal = Journal(tmp_path / "journal.db")
+    put(journal, started(), submitted(1), ended(1, output=value("1"), cache_key="k"))
+    assert journal._writer.busy
+    monkeypatch.setattr(schema, "connect", watched)
+    for _ in range(3):
+        assert journal.cached("k") == (RUN, action_id(1), value("1"))
+    assert [statement.split()[0] for statement in statements] == ["CONNECT", "SELECT", "SELECT", "SELECT"]
+    journal.close()
+
+
+def test_successes_are_kept_for_the_cache_until_they_are_committed(journal):
+    put(journal, started())
+    with journal._writer._writing:
+        for number, text in ((1, "1"), (2, "2")):
+            journal.append(submitted(number))
+            journal.append(ended(number, output=value(text), cache_key="k"))
+        assert journal.cached("k") == (RUN, action_id(2), value("2"))
+    journal.flush().result(20)
+    assert journal._writer._reusable == {}
+    assert journal.cached("k") == (RUN, action_id(2), value("2"))
+
+
+def test_a_success_that_could_not_be_committed_is_not_reused(journal):
+    put(journal, started())
+    with journal._writer._writing:
+        journal.append(submitted(1))
+        journal.append(ended(1, output=value("1"), cache_key="k"))
+        journal.append(started())
+        flushed = journal.flush()
+    with pytest.raises(JournalError):
+        flushed.result(20)
+    assert journal.cached("k") is None
+
+
 def test_nothing_of_an_ended_action_stays_in_memory(tmp_path):
     schema.prepare(tmp_path / "journal.db")
     ledger = Ledger(tmp_path / "journal.db")
