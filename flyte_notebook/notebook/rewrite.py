@@ -17,12 +17,13 @@ from collections.abc import Callable
 
 from IPython.core.inputtransformer2 import leading_indent
 
+from flyte_notebook.notebook.futures import hoist
+
 MARKER = "__flyte_cell__"
 HOOKS = "flyte_notebook.notebook.cell"
 """The module whose `open_here`, `last` and `result` the wrapped cell calls."""
 
 _FIRST_LINE = re.compile(r"[ \t]*%%flyte(?![\w?])")
-_FUTURE = re.compile(r"from\s+__future__\s+import\s+[\w\s,]+;?\s*$")
 _ALIAS = "flyte"
 _PACKAGE = "flyte_notebook"
 
@@ -52,24 +53,10 @@ def cell_lines(lines: list[str], first: int = 0) -> list[str]:
     source = "".join(lines).removesuffix("\n")
     head, *body = leading_indent(lines[first:])
     options = head.partition("%%flyte")[2].strip()
-    futures, body = _hoist_futures(body)
+    futures, body = hoist(body)
     # IPython drops empty lines at the top, which would move every line of the cell.
     blank = ["#\n"] * first
     return [*blank, f"{futures}await {MARKER}({options!r}, {source!r})\n", *body]
-
-
-def _hoist_futures(body: list[str]) -> tuple[str, list[str]]:
-    """Take `from __future__ import …` off the top of the body: Python wants it before anything else."""
-    futures = ""
-    body = list(body)
-    for number, line in enumerate(body):
-        statement = line.partition("#")[0]
-        if _FUTURE.match(statement):
-            futures += statement.strip().rstrip(";") + "; "
-            body[number] = "\n"
-        elif statement.strip():
-            break
-    return futures, body
 
 
 class CellTree(ast.NodeTransformer):

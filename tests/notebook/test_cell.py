@@ -229,9 +229,43 @@ def test_a_name_that_flyte_does_not_have_is_named_by_the_error(shell: Shell) -> 
     assert "'remote'" in str(error)
 
 
-def test_future_imports_work_at_the_top_of_a_body(shell: Shell) -> None:
-    code = "%%flyte\n# a comment\n\nfrom __future__ import annotations\ndef f(x: Unknown): pass\nf.__annotations__"
-    assert shell.result(code) == {"x": "Unknown"}
+@pytest.mark.parametrize(
+    "top",
+    [
+        "# a comment\n\nfrom __future__ import annotations",
+        '"""What this cell does."""\nfrom __future__ import annotations  # lazily',
+        '"""What this cell does,\nin two lines."""; from __future__ import annotations; x = 1',
+        "from __future__ import (\n    annotations,  # lazily\n    division,\n)",
+        "from __future__ import (division,\n  annotations); x = 1",
+        "from __future__ import division as d, \\\n    annotations",
+        "from __future__ import division\nfrom __future__ import annotations;",
+    ],
+)
+def test_future_imports_work_at_the_top_of_a_body_as_in_a_module(shell: Shell, top: str) -> None:
+    body = f"{top}\ndef f(x: Unknown): pass\nf.__annotations__, f.__code__.co_firstlineno"
+    lines = body.count("\n")
+    assert shell.result(f"%%flyte\n{body}") == ({"x": "Unknown"}, lines + 1)
+    shell.ok("%autoawait off")
+    assert shell.result(f"%%flyte\n{body}") == ({"x": "Unknown"}, lines + 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "x = 1\nfrom __future__ import annotations",
+        "'one'\n'two'\nfrom __future__ import annotations",
+        "from __future__ import annotations +",
+        "from __future__ import (annotations",
+        "from __future__ import nothing",
+        "from __future__ import\n1",
+    ],
+)
+def test_future_imports_that_are_wrong_in_a_module_are_wrong_in_a_body(shell: Shell, body: str) -> None:
+    assert isinstance(shell.run(f"%%flyte\n{body}").error, SyntaxError)
+
+
+def test_a_body_with_magics_at_its_top_can_speak_of_future_imports(shell: Shell) -> None:
+    assert shell.result("%%flyte\n%matplotlib --list\n'from __future__ import annotations'[:4]") == "from"
 
 
 # --- the other way in -----------------------------------------------------------------------------------------------
