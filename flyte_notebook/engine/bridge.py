@@ -96,6 +96,11 @@ def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
     return getattr(loop, "_thread_id", None) == threading.get_ident()
 
 
+def nested() -> bool:
+    """True where this thread waits in a nested run."""
+    return getattr(_nesting, "depth", 0) > 0
+
+
 def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
     __tracebackhide__ = True
     depth = getattr(_nesting, "depth", 0)

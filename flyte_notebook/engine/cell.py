@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook import errors
-from flyte_notebook.engine import failures, interrupt, output
+from flyte_notebook.engine import bridge, failures, interrupt, output
 from flyte_notebook.engine.context import Call, Frame, Node, current_action, enter, leave
 from flyte_notebook.engine.runs import LiveRun, Origin, Settings
 from flyte_notebook.engine.submit import sealed
@@ -41,6 +41,10 @@ class Cell:
         """The root of this cell's run; see `context.Opener`."""
         with self._lock:  # a trace may be the first to ask, in any thread
             if self.run is None:
+                if self._ending:
+                    raise errors.ActionAbortedError(
+                        f"{first_name} was called after its cell had ended: await it in the cell that makes it"
+                    )
                 self.run = LiveRun(first_name, self._settings, self._origin, self.loop)
                 self.run.owner = self._owner
         return self.run.root
@@ -69,10 +73,17 @@ class Cell:
             self._owner_cancelled = True
             self._owner.cancel()
 
-    def cancel_children(self, insist: bool = False) -> None:
+    def met(self) -> bool:
+        """True, and interrupted, when SIGINT has met this cell's own code, between two awaits and not in a nested run."""
+        if self._ending or asyncio.current_task(self.loop) is not self._owner or bridge.nested():
+            return False
+        self.interrupted = True
+        return True
+
+    def cancel_children(self, insist: bool = False, reason: str | None = None) -> None:
         """See `context.Cancellable`: an action that started this run is being cancelled."""
         if self.run is not None:
-            self.run.root.cancel_children(insist)
+            self.run.root.cancel_children(insist, reason)
 
     async def take_cancellation(self) -> BaseException | None:
         """Undo the cancellation that we caused ourselves, and return what to raise in its place; None: there is none.
@@ -115,7 +126,7 @@ async def open_cell(
     cell = Cell(settings or Settings(), Origin(notebook, cell_id, source))
     caller = current_action()
     token = enter(Frame(None, cell, custom_context=dict(cell._settings.custom_context)))
-    with output.capturing(), interrupt.catching(cell.loop, cell.stop), _adopted(cell, caller):
+    with output.capturing(), interrupt.catching(cell.loop, cell.stop, cell.met), _adopted(cell, caller):
         try:
             yield cell
         except asyncio.CancelledError as error:

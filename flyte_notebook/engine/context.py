@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Cancellable(Protocol):
     """Something with actions below it: a node, or a run that was started inside an action."""
 
-    def cancel_children(self, insist: bool = False) -> None:
+    def cancel_children(self, insist: bool = False, reason: str | None = None) -> None:
         """Cancel all that runs below, deepest first; `insist`: also what was asked before and has not ended."""
 
 
@@ -45,15 +45,15 @@ class Node:
         self.sealing: asyncio.Future[None] | None = None
         """Done once the last call made here whose inputs are large has become an action."""
 
-    def cancel_children(self, insist: bool = False) -> None:
+    def cancel_children(self, insist: bool = False, reason: str | None = None) -> None:
         """Cancel the whole subtree, deepest first; `insist`: also what was asked before and has not ended.
 
         Each task is asked itself: a task whose body waits in a nested `run_until_complete` passes no cancellation on.
         """
         for task, node in tuple(self.children.items()):
-            node.cancel_children(insist)
+            node.cancel_children(insist, reason)
             if not task.done() and (insist or not task.cancelling()):
-                task.cancel()
+                task.cancel(reason)
 
     async def close(self) -> None:
         """Cancel the children still running, wait until each is recorded, and accept no more.
@@ -63,7 +63,7 @@ class Node:
         self.open = False
         pending: asyncio.CancelledError | None = None
         while self.children:
-            self.cancel_children()
+            self.cancel_children(reason="its cell, or the task that made it, has ended without awaiting it")
             try:
                 await asyncio.wait(tuple(self.children))
                 # A finished task leaves `children` when the one who waits for it resumes, or here if nobody does.

@@ -28,7 +28,8 @@ MESSAGE, LINE, TRACEBACK = 65_536, 2_000, 131_072
 """Characters on record at most of a message, of one line of a traceback, of a whole traceback."""
 
 
-def _is_plumbing(filename: str) -> bool:
+def is_plumbing(filename: str) -> bool:
+    """True for code of this package and of asyncio, which is between the user's own."""
     return filename.startswith(_PLUMBING) or filename.endswith(_PLUMBING_FILES)
 
 
@@ -36,7 +37,7 @@ def user_frames(tb: TracebackType | None) -> TracebackType | None:
     """The traceback without frames of this package and of asyncio; None when only such frames are in it."""
     kept = []
     while tb is not None:
-        if not _is_plumbing(tb.tb_frame.f_code.co_filename):
+        if not is_plumbing(tb.tb_frame.f_code.co_filename):
             kept.append(tb)
         tb = tb.tb_next
     chain: TracebackType | None = None

@@ -2,7 +2,7 @@
 
 A KeyboardInterrupt raised inside an asyncio task would tear down the kernel's loop, and one raised into a nested loop
 leaves the tasks running. So the signal only wakes the loop and asks every run to stop; who waits for a run turns that
-into a KeyboardInterrupt afterwards, outside any task.
+into a KeyboardInterrupt afterwards, outside any task. Only the cell's own code, between its awaits, gets it at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from flyte_notebook.engine.failures import is_plumbing
+
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
@@ -23,21 +25,26 @@ class _Interrupts:
     """Counts who is interruptible; the handler is installed with the first and restored with the last."""
 
     def __init__(self) -> None:
-        self._stops: list[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = []
+        self._stops: list[tuple[asyncio.AbstractEventLoop, Callable[[], None], Callable[[], bool]]] = []
         self._previous: _Handler = None
         self._unheard = 0
         """SIGINTs that the loop has not acted on yet: above one, a body's sync code is blocking it."""
 
     @contextlib.contextmanager
-    def catching(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
+    def catching(
+        self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None], at_once: Callable[[], bool]
+    ) -> Iterator[None]:
         """Call `stop` on `loop` when SIGINT arrives inside this block.
+
+        `at_once` is asked whether the code that the signal has met is the cell's own, which no stop would reach before
+        its next await: then KeyboardInterrupt is raised there.
 
         Does nothing outside the main thread, and where someone else (such as `asyncio.run`) handles SIGINT already.
         """
         if threading.current_thread() is not threading.main_thread() or not self._may_install():
             yield
             return
-        entry = (loop, stop)
+        entry = (loop, stop, at_once)
         if not self._stops:
             self._unheard = 0
             self._previous = signal.signal(signal.SIGINT, self._handle)
@@ -59,12 +66,16 @@ class _Interrupts:
         # ipykernel's own around an awaited cell must go: it acts only once the loop wakes by itself.
         return present is signal.default_int_handler or getattr(present, "__module__", "") == "ipykernel.ipkernel"
 
-    def _handle(self, _signum: int, _frame: FrameType | None) -> None:
+    def _handle(self, _signum: int, frame: FrameType | None) -> None:
         self._unheard += 1
-        for loop, stop in tuple(self._stops):
+        for loop, stop, _ in tuple(self._stops):
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._heard, stop)
-        if self._unheard > 1 and any(_inside_task(loop) for loop, _ in self._stops):
+        if frame is not None and is_plumbing(frame.f_code.co_filename):
+            return  # in the middle of our own work: it is short, and what it holds must stay whole
+        if any(at_once() for _, _, at_once in self._stops):
+            raise KeyboardInterrupt
+        if self._unheard > 1 and any(_inside_task(loop) for loop, _, _ in self._stops):
             self._unheard = 0
             raise asyncio.CancelledError("interrupted twice")
 

@@ -75,7 +75,9 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if isinstance(inputs, Draft):
         inputs = await _sealed_in_turn(inputs, parent)
     if not parent.open:
-        raise errors.ActionAbortedError(f"{task.name} was called after {run.name}, which it belongs to, had ended")
+        raise errors.ActionAbortedError(
+            f"{task.name} was called after {call_site(parent)} had ended: await it where it is made"
+        )
     call = identified(parent, task.name, task.short_name, frame.group, "task", inputs)
     _introduce(run, task)
     announce(call)
@@ -131,6 +133,11 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
             waiting.wait_ends()
         parent.children.pop(runner, None)
         run.calls.pop(call.id or "", None)
+
+
+def call_site(parent: Node) -> str:
+    """What a call belongs to, in words."""
+    return parent.short_name if isinstance(parent, Call) else f"the cell of {parent.run.name}"
 
 
 def _only_this_one(runner: asyncio.Task[Any]) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
 import threading
+import time
 
 import pytest
 
@@ -86,6 +89,51 @@ def test_an_interrupt_while_a_cell_ends_its_actions_stops_the_notebook():
     with pytest.raises(KeyboardInterrupt):
         run_async(cell())
     assert flyte.runs()[0].phase == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_an_interrupt_reaches_sync_code_at_the_top_of_a_cell_at_once(before):
+    reached = []
+
+    async def cell() -> None:
+        async with open_cell():
+            if before:
+                await quick()
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            time.sleep(20)
+            reached.append("the end")
+
+    loop = asyncio.new_event_loop()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell())
+    finally:
+        loop.close()
+    assert reached == []
+    assert [str(run.phase) for run in flyte.runs()] == ["ABORTED"] * before
+
+
+def test_a_task_that_first_runs_after_its_cell_says_so():
+    async def cells() -> None:
+        async with open_cell():
+            early = asyncio.ensure_future(quick())
+        with pytest.raises(errors.ActionAbortedError, match="after its cell had ended"):
+            await early
+
+    run_async(cells())
+    assert flyte.runs() == []
+
+
+def test_a_task_that_is_cut_off_by_its_cells_end_says_why():
+    async def cells() -> None:
+        async with open_cell():
+            early = asyncio.ensure_future(tidies_slowly())
+            await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.CancelledError, match="without awaiting it"):
+            await early
+
+    run_async(cells())
+    assert phases() == [("tidies_slowly", "ABORTED")]
 
 
 def test_an_interrupt_after_the_cell_concerns_nobody():
