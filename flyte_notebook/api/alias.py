@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
+from types import ModuleType
 
 from flyte_notebook.errors import FlyteNotebookError
 
@@ -39,13 +41,35 @@ def missing(name: str) -> str:
     return f"{here}. {_whereabouts(name)}"
 
 
+def unimportable(module: str, names: Sequence[str] = ()) -> str | None:
+    """What the ImportError says for `from MODULE import NAMES`; None when nothing is missing.
+
+    `module` is this package, or a submodule such as `flyte_notebook.io`.
+    """
+    submodule = module.split(".")[1:2]
+    absent = (name for name in submodule or names if name != "*" and not _is_here(name))
+    return next(map(missing, absent), None)
+
+
+def _is_here(name: str) -> bool:
+    return hasattr(sys.modules[PACKAGE], name) or importlib.util.find_spec(f"{PACKAGE}.{name}") is not None
+
+
 def _whereabouts(name: str) -> str:
     for submodule in SUBMODULES:
-        if hasattr(importlib.import_module(f"{PACKAGE}.{submodule}"), name):
+        if _is_public(importlib.import_module(f"{PACKAGE}.{submodule}"), name):
             return f"It is in flyte.{submodule}."
     if name in SDK_ONLY:
         return "It exists in the Flyte SDK (`pip install flyte`), for use with a Flyte cluster."
     return "The Flyte SDK has no such name in its public API either."
+
+
+def _is_public(module: ModuleType, name: str) -> bool:
+    """True for a name that the module offers, and not for what it imports for itself."""
+    offered = getattr(module, "__all__", None)
+    if offered is not None:
+        return name in offered
+    return getattr(getattr(module, name, None), "__module__", None) == module.__name__
 
 
 SDK_ONLY = frozenset(

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from IPython.core.inputtransformer2 import leading_indent
 
+from flyte_notebook.api.alias import unimportable
 from flyte_notebook.notebook.futures import hoist
 
 MARKER = "__flyte_cell__"
@@ -97,15 +98,15 @@ def _wrapped(call: ast.Call, body: list[ast.stmt]) -> list[ast.stmt]:
     return [within, ast.copy_location(ast.Expr(_hook("result", [])), place)]
 
 
-def _hook(name: str, arguments: list[ast.expr]) -> ast.Call:
-    """A call of a function in `HOOKS` that needs no name of the user's namespace."""
-    module = ast.parse(f"__import__({HOOKS!r}, fromlist=('*',)).{name}", mode="eval").body
-    for node in ast.walk(module):
+def _hook(name: str, arguments: list[ast.expr], module: str = HOOKS) -> ast.Call:
+    """A call of a function in `module` that needs no name of the user's namespace."""
+    function = ast.parse(f"__import__({module!r}, fromlist=('*',)).{name}", mode="eval").body
+    for node in ast.walk(function):
         for place in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
             # Left to ast.fix_missing_locations, which gives it the place of what surrounds it.
             if hasattr(node, place):
                 delattr(node, place)
-    return ast.Call(module, arguments, [])
+    return ast.Call(function, arguments, [])
 
 
 def _assigned(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -123,15 +124,28 @@ class Imports(ast.NodeTransformer):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         """`from flyte.io import File`."""
-        if node.level == 0 and node.module is not None:
-            node.module = _renamed(node.module) or node.module
-        return node
+        module = _renamed(node.module) if node.level == 0 and node.module is not None else None
+        if module is None:
+            return node
+        node.module = module
+        return _refusal(node, module, [alias.name for alias in node.names]) or node
 
     def visit_Import(self, node: ast.Import) -> ast.AST | list[ast.stmt]:
         """`import flyte`, `import flyte.io`, `import flyte.io as fio, os`."""
         if not any(_renamed(alias.name) for alias in node.names):
             return node
-        return [ast.copy_location(_imported(alias), node) for alias in node.names]
+        return [
+            _refusal(node, _renamed(alias.name)) or ast.copy_location(_imported(alias), node) for alias in node.names
+        ]
+
+
+def _refusal(node: ast.stmt, module: str | None, names: Sequence[str] = ()) -> ast.stmt | None:
+    """In the place of an import that cannot succeed: a `raise` that says more than Python's import would."""
+    text = unimportable(module, names) if module is not None else None
+    if text is None:
+        return None
+    kind = "ImportError" if module == _PACKAGE else "ModuleNotFoundError"
+    return ast.copy_location(ast.Raise(_hook(kind, [ast.Constant(text)], "builtins")), node)
 
 
 def _imported(alias: ast.alias) -> ast.stmt:

@@ -223,10 +223,42 @@ def test_other_imports_are_left_alone(shell: Shell) -> None:
     assert shell.names["j"] is sys.modules["json"]
 
 
-def test_a_name_that_flyte_does_not_have_is_named_by_the_error(shell: Shell) -> None:
-    error = shell.run("%%flyte\nflyte.remote").error
-    assert isinstance(error, AttributeError)
-    assert "'remote'" in str(error)
+SDK = "It exists in the Flyte SDK (`pip install flyte`), for use with a Flyte cluster."
+NOWHERE = "The Flyte SDK has no such name in its public API either."
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "name", "whereabouts"),
+    [
+        ("flyte.remote", AttributeError, "remote", SDK),
+        ("flyte.File", AttributeError, "File", "It is in flyte.io."),
+        ("flyte.OOMError", AttributeError, "OOMError", "It is in flyte.errors."),
+        ("flyte.html", AttributeError, "html", NOWHERE),
+        ("flyte.Sequence", AttributeError, "Sequence", NOWHERE),
+        ("import flyte.remote", ModuleNotFoundError, "remote", SDK),
+        ("import os, flyte.remote as r", ModuleNotFoundError, "remote", SDK),
+        ("from flyte.remote import Run", ModuleNotFoundError, "remote", SDK),
+        ("from flyte.remote.deep import Run", ModuleNotFoundError, "remote", SDK),
+        ("from flyte import TaskEnvironment, Trigger", ImportError, "Trigger", SDK),
+        ("from flyte import File as F", ImportError, "File", "It is in flyte.io."),
+        ("def f():\n    from flyte import nothing\nf()", ImportError, "nothing", NOWHERE),
+    ],
+)
+def test_a_name_that_flyte_does_not_have_is_answered_with_where_it_is(
+    shell: Shell, code: str, kind: type[Exception], name: str, whereabouts: str
+) -> None:
+    outcome = shell.run(f"%%flyte\n\n{code}")
+    assert type(outcome.error) is kind
+    assert str(outcome.error) == f"module 'flyte_notebook' has no attribute {name!r}. {whereabouts}"
+    assert code.splitlines()[-2 if "def" in code else -1] in outcome.printed
+
+
+def test_an_import_that_fails_can_be_caught_and_one_that_is_not_reached_does_not_matter(shell: Shell) -> None:
+    shell.ok("%%flyte\ntry:\n    from flyte import Trigger\nexcept ImportError:\n    Trigger = None")
+    assert shell.names["Trigger"] is None
+    shell.ok("%%flyte\nif not flyte:\n    import flyte.remote")
+    shell.ok("%%flyte\nfrom flyte import *\nfrom flyte import io, testing\nimport flyte.testing")
+    assert shell.names["io"] is sys.modules["flyte_notebook.io"]
 
 
 @pytest.mark.parametrize(
