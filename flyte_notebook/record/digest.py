@@ -6,6 +6,7 @@ bytes, which differ between kernels for equal values, nor of addresses.
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import enum
 import functools
@@ -14,11 +15,14 @@ import sys
 import types
 from collections.abc import Callable, Mapping
 from hashlib import blake2b, sha256
+from secrets import token_bytes
 from types import MappingProxyType
 from typing import Any
 
 from flyte_notebook.record.text import dump, encode_text
 
+_DECIMAL = 1024
+"""Bits of the largest integer whose digest is taken of its decimal digits."""
 _OBJECT = 64
 """Bytes that an object counts for, beside what it holds."""
 _SCALARS = frozenset({type(None), bool, int, float, str})
@@ -31,9 +35,9 @@ class TooLargeError(Exception):
 def digest(value: Any, limit: int | None = None, hashed: Mapping[tuple[int, int], str] = MappingProxyType({})) -> bytes:
     """16 bytes that identify `value`.
 
-    What cannot be taken apart (locks, connections) counts by its type alone. `hashed`: the SHA-256 (hex) of runs of
-    memory, by address and length, which are not read once more. Raises TooLargeError once more than `limit` bytes were
-    read.
+    What cannot be taken apart, though it may be pickled, differs each time: nothing else can be told to be the same.
+    `hashed`: the SHA-256 (hex) of runs of memory, by address and length, which are not read once more. Raises
+    TooLargeError once more than `limit` bytes were read.
     """
     try:
         return Hasher(limit, hashed=hashed).of(value)
@@ -45,8 +49,8 @@ def digest(value: Any, limit: int | None = None, hashed: Mapping[tuple[int, int]
 def _pickled(value: Any) -> bytes:
     try:
         return pickle.dumps(value, protocol=5)
-    except Exception:  # noqa: BLE001 - what cannot be pickled counts by its type
-        return b""
+    except Exception:  # noqa: BLE001 - whatever a user's object raises: nothing else can be told to be this one
+        return token_bytes(16)
 
 
 def type_name(cls: type) -> str:
@@ -87,7 +91,7 @@ class Hasher:
         """The digest of `value`."""
         kind = type(value)
         if kind in _SCALARS:
-            return self._text(kind.__name__, float.hex(value) if kind is float else str(value))
+            return self._text(kind.__name__, _scalar(value, kind))
         if kind in (bytes, bytearray, memoryview):
             return self.content(kind.__name__, bytes(value))
         known = self._done.get(id(value))
@@ -102,7 +106,8 @@ class Hasher:
             raise
         except Exception:  # noqa: BLE001 - whatever a user's object raises when it is looked at: its type is left
             self.alive = True
-            result = combined("opaque", type_name(kind).encode())
+            # Of what code depends on the type is enough; a value must not be taken for another one.
+            result = combined("opaque", type_name(kind).encode(), b"" if self.code is not None else token_bytes(16))
         finally:
             del self._open[id(value)]
         self._done[id(value)] = (value, result)
@@ -123,7 +128,9 @@ class Hasher:
         """The digest of a sequence."""
         values = list(values)
         if set(map(type, values)) <= _SCALARS:
-            return self._text(tag, dump(values))
+            # ValueError: an integer of thousands of digits.
+            with contextlib.suppress(ValueError):
+                return self._text(tag, dump(values))
         return combined(tag, *map(self.of, values))
 
     def mapping(self, tag: str, pairs: Any) -> bytes:
@@ -151,9 +158,7 @@ class Hasher:
 
     def _reduced(self, value: Any, kind: type) -> bytes:
         """By the parts that pickling would take, which every type defines for itself."""
-        reducer = copyreg.dispatch_table.get(kind)
-        # Raises for locks, sockets and the like.
-        parts = reducer(value) if reducer is not None else value.__reduce_ex__(4)
+        parts = _reduce(value, kind)
         if isinstance(parts, str):
             return combined("global", type_name(kind).encode(), parts.encode())
         make, args, state, elements, pairs = (*parts, None, None, None)[:5]
@@ -174,6 +179,31 @@ class Hasher:
             # Unless somebody asks what the value depends on: then they do.
             self.code(part)
         return combined("class", type_name(part).encode())
+
+
+def _scalar(value: Any, kind: type) -> str:
+    if kind is float:
+        return float.hex(value)
+    # Python refuses to write thousands of digits in decimal.
+    return hex(value) if kind is int and value.bit_length() > _DECIMAL else str(value)
+
+
+def _reduce(value: Any, kind: type) -> Any:
+    """What pickling would take, or cloudpickle, which knows more types. Raises for locks, sockets and the like."""
+    reducer = copyreg.dispatch_table.get(kind)
+    if reducer is not None:
+        return reducer(value)
+    try:
+        return value.__reduce_ex__(4)
+    except Exception:
+        from cloudpickle import Pickler
+
+        reducer = Pickler.dispatch_table.get(kind)
+        if reducer is None:
+            raise
+        make, *parts = reducer(value)
+        # By name: that function is no part of the value.
+        return make.__qualname__, *parts
 
 
 def _code(value: Any) -> Callable[[Hasher, Any], bytes] | None:

@@ -17,12 +17,14 @@ import threading
 import types
 import uuid
 
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from flyte_notebook.record.digest import TooLargeError, digest
+from flyte_notebook.record.codec import converter
+from flyte_notebook.record.digest import Hasher, TooLargeError, digest
 from tests.record.codec_cases import Color, Level, Model, Plain, Point
 
 
@@ -224,8 +226,12 @@ def test_an_object_with_something_that_cannot_be_taken_apart_counts_by_the_rest(
             self.x = x
             self.lock = threading.Lock()
 
-    assert digest(Guarded(1)) == digest(Guarded(1))
-    assert digest(Guarded(1)) != digest(Guarded(2))
+    def depended(value: object) -> bytes:
+        return Hasher(code=lambda thing: b"code").of(value)
+
+    assert depended(Guarded(1)) == depended(Guarded(1))
+    assert depended(Guarded(1)) != depended(Guarded(2))
+    assert digest(Guarded(1)) != digest(Guarded(1))
 
 
 def test_a_value_of_more_bytes_than_allowed_is_not_read():
@@ -260,7 +266,36 @@ def test_a_table_with_many_interleaved_columns_is_read_in_one_pass_with_the_same
     assert digest(pd.DataFrame(values)) != digest(apart)
 
 
-def test_a_value_that_raises_when_it_is_looked_at_counts_by_its_type():
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1}.keys(), {"b": 1, "c": 2}.keys()),
+        ({"a": 1}.values(), {"a": 2}.values()),
+        ({"a": 1}.items(), {"a": 2}.items()),
+        (types.MappingProxyType({"a": 1}), types.MappingProxyType({"a": 2})),
+        (property(function(1)), property(function(2))),
+        (classmethod(function(1)), classmethod(function(2))),
+        (function(1).__code__, circle.__code__),
+        (function(1).__closure__[0], function(2).__closure__[0]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_only_cloudpickle_can_pickle_counts_by_what_it_would_pickle(one, other):
+    assert digest(one) == digest(cloudpickle.loads(cloudpickle.dumps(one))) != digest(other)
+    assert converter(object).encode(one).digest != converter(object).encode(other).digest
+
+
+def test_a_number_of_thousands_of_digits_has_a_digest():
+    big = 10**5000
+    for one, same, other in (
+        (big, 10**5000, big + 1),
+        ([big], [10**5000], [big + 1]),
+        ([1, -big], [1, -big], [1, big]),
+    ):
+        assert digest(one) == digest(same) != digest(other)
+
+
+def test_a_value_that_raises_when_it_is_looked_at_is_never_taken_for_another():
     class Hostile:
         def __reduce_ex__(self, protocol):
             raise ZeroDivisionError
@@ -269,8 +304,9 @@ def test_a_value_that_raises_when_it_is_looked_at_counts_by_its_type():
         def __reduce__(self):
             return (list, (), None, (1 / 0 for _ in [1]))
 
-    assert digest([Hostile(), 1]) == digest([Hostile(), 1]) != digest([Hostile(), 2])
-    assert digest(Endless()) == digest(Endless())
+    for value in (Hostile(), [Hostile(), 1], Endless()):
+        assert digest(value) != digest(value)
+        assert Hasher(code=lambda thing: b"code").of(value) == Hasher(code=lambda thing: b"code").of(value)
 
 
 def test_a_value_nested_in_a_thousand_levels_has_a_digest():
