@@ -20,6 +20,10 @@ _CONTAINERS = frozenset({list, dict, tuple, set, frozenset})
 _CHANGEABLE = frozenset({list, dict, set})
 _DEPTH = 50
 """Plain data nested deeper than this is pickled."""
+_CONSTANT = 16
+"""Elements of the longest tuple that may be written out wherever it is met, if it holds no containers."""
+_GIANT = 1 << 1024
+"""Python refuses to write integers of thousands of digits in decimal, as JSON would."""
 
 
 class NotPlainError(Exception):
@@ -67,7 +71,7 @@ def lower_any(value: Any, sink: Sink) -> Node:
     if type(value) is str:
         return lower_text(value, sink)
     if type(value) in _PLAIN:
-        return value
+        return _lower_plain(value, sink)
     mark = sink.mark()
     try:
         return _lower_data(value, sink, 0, set())
@@ -79,13 +83,13 @@ def lower_any(value: Any, sink: Sink) -> Node:
 def _lower_data(value: Any, sink: Sink, above: int, seen: set[int]) -> Node:
     kind = type(value)
     if kind in _PLAIN:
-        return value
+        return _lower_plain(value, sink)
     if kind not in _CONTAINERS:
         return _lower_leaf(value, kind, sink)
     if above > _DEPTH or id(value) in seen:
-        # One list in two places stays one: only a pickle says so.
+        # One list in two places stays one: only a pickle says so. Tuples, which nobody can tell apart, would grow.
         raise NotPlainError
-    if kind in _CHANGEABLE:
+    if kind in _CHANGEABLE or len(value) > _CONSTANT or not _CONTAINERS.isdisjoint(map(type, value)):
         seen.add(id(value))
 
     def lowered(items: Iterable[Any]) -> list[Node]:
@@ -93,7 +97,7 @@ def _lower_data(value: Any, sink: Sink, above: int, seen: set[int]) -> Node:
 
     if kind is list:
         kinds = set(map(type, value))
-        if kinds <= _PLAIN:
+        if kinds <= _PLAIN and not (int in kinds and any(type(item) is int and _is_giant(item) for item in value)):
             return lower_numbers(value, kinds.pop(), sink) if len(kinds) == 1 else list(value)
         return lowered(value)
     if kind is dict:
@@ -103,6 +107,17 @@ def _lower_data(value: Any, sink: Sink, above: int, seen: set[int]) -> Node:
     if kind is tuple:
         return sink.tag("tuple", v=lowered(value))
     return sink.tag(kind.__name__, v=sorted(lowered(value), key=dump_sorted))
+
+
+def _is_giant(value: int) -> bool:
+    return not -_GIANT < value < _GIANT
+
+
+def _lower_plain(value: Any, sink: Sink) -> Node:
+    if type(value) is not int or not _is_giant(value):
+        return value
+    digits = hex(value)
+    return sink.tag("int", t="builtins.int", v=digits, p=f"{digits[:40]}… ({value.bit_length():,} bits)")
 
 
 def _lower_leaf(value: Any, kind: type, sink: Sink) -> Node:
@@ -177,6 +192,7 @@ def _items(node: Node, buffers: list[memoryview]) -> list[Any]:
 
 
 _LIFTS: dict[str, Callable[[Node, list[memoryview]], Any]] = {
+    "int": lambda node, buffers: int(node["v"], 16),
     "pickle": lift_pickle,
     "array": lift_array,
     "numbers": lift_numbers,

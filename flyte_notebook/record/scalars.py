@@ -6,7 +6,7 @@ from json.encoder import encode_basestring
 from math import isfinite, isnan
 from typing import Any, ClassVar
 
-from flyte_notebook.record.converter import Converter, mismatch
+from flyte_notebook.record.converter import Converter, mismatch, shown
 from flyte_notebook.record.envelope import Node, Sink
 from flyte_notebook.record.packed import lift_text, lower_text
 
@@ -78,7 +78,7 @@ class IntScalar(Scalar):
         number: int = value
         if LEAST <= number <= GREATEST:
             return number
-        raise ValueError(f"Value out of range: {value}; an int has 64 bits, annotate it Any to carry more")
+        raise ValueError(f"Value out of range: {shown(value)}; an int has 64 bits, annotate it Any to carry more")
 
     def text(self, value: Any) -> str:
         if type(value) is int and LEAST <= value <= GREATEST:

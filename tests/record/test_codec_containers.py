@@ -3,6 +3,7 @@
 # ruff: noqa: PYI061, UP006, UP007, UP035, UP045 - annotations come in every spelling
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Dict, List, Literal, Optional, Tuple, Union
@@ -168,6 +169,25 @@ def test_circles_and_shared_parts_survive_where_nothing_is_said_about_the_conten
         one, two = round_trip(list, [shared, shared])
         assert one is two
         assert one == shared
+
+
+@pytest.mark.parametrize(
+    "double", [lambda x: [x, x], lambda x: (x, x), lambda x: {"a": x, "b": x}, lambda x: (x, (x,))]
+)
+def test_a_value_whose_parts_are_shared_over_and_over_is_not_written_out(double):
+    value = double(1)
+    for _ in range(20):
+        value = double(value)
+    arrived = round_trip(Any, value)
+    assert encoded(Any, value).size < 2_000
+    for _ in range(20):
+        value, arrived = ([*each.values()][0] if isinstance(each, dict) else each[0] for each in (value, arrived))
+    assert arrived == value == double(1)
+
+
+def test_a_long_tuple_in_many_places_is_written_once():
+    rows = tuple(range(1_000))
+    assert len(pickle.dumps(rows)) < encoded(Any, [rows] * 100).size < 2 * len(pickle.dumps(rows))
 
 
 def test_a_circle_under_a_strict_annotation_is_a_clear_error():

@@ -189,13 +189,30 @@ def test_text_is_described_as_it_stands():
     assert describe(encoded(str, "two\nlines"))["text"] == "two\nlines"
 
 
-def test_what_is_shown_can_be_written_anywhere():
-    for value in ("\ud800", {"\udfff": "\ud800"}, ["\x1b[31m\x00"]):
-        encoding = encoded(Any, value)
-        for text in (preview(encoding), describe(encoding)["text"]):
-            text.encode()
+@pytest.mark.parametrize(
+    ("value", "line", "text"),
+    [
+        ("\ud800", "'\\ud800'", "\\ud800"),
+        ({"\udfff": "\ud800"}, "{'\\udfff': '\\ud800'}", "{'\\udfff': '\\ud800'}"),
+        (["\x1b[31m\x00"], "['\\x1b[31m\\x00']", "['\\x1b[31m\\x00']"),
+    ],
+)
+def test_what_is_shown_can_be_written_anywhere(value, line, text):
+    encoding = encoded(Any, value)
+    assert preview(encoding) == line
+    assert describe(encoding)["text"] == text
+
+
+def test_tables_of_text_that_no_encoding_can_hold_can_be_written_anywhere():
     frame = pd.DataFrame([["\ud800\x00"]], columns=pd.Index(["a\ud800"], dtype=object), dtype=object)
-    describe(encoded(pd.DataFrame, frame))["html"].encode()
+    html = describe(encoded(pd.DataFrame, frame))["html"]
+    assert html.encode().decode() == html
+    assert html.count("\ufffd") == 3
+
+
+def test_an_integer_of_thousands_of_digits_is_shown_by_its_beginning():
+    assert preview(encoded(Any, -(16**5000))) == "-0x1" + "0" * 36 + "… (20,001 bits)"
+    assert describe(encoded(Any, [1, 16**5000]))["type"] == "list"
 
 
 def test_nothing_is_unpickled_to_show_a_value(monkeypatch, tmp_path):

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flyte_notebook.record.blobs import BlobStore
 from flyte_notebook.record.codec import converter
-from tests.record.codec_cases import Color, Level, Mode, encoded, round_trip
+from tests.record.codec_cases import Color, Level, Mode, drafted, encoded, round_trip
 
 UserId = NewType("UserId", int)
 UTC = dt.timezone.utc
@@ -179,3 +180,24 @@ def test_optional_takes_none_and_its_type_only():
 def test_digests_tell_types_apart():
     values = [(int, 1), (float, 1.0), (str, "1"), (bool, True), (None, None), (bytes, b"1"), (complex, 1 + 0j)]
     assert len({encoded(annotation, value).digest for annotation, value in values}) == len(values)
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, -(10**5000), 2**1024, -(2**1024), 2**1024 - 1, 1 - 2**1024], ids=int.bit_length
+)
+def test_integers_of_any_size_arrive_where_the_annotation_does_not_say_int(value):
+    for holder in (value, [value], [1, value, "a"], (value,), {"a": value}, {value: 1}, {value}):
+        assert round_trip(Any, holder) == holder
+        assert encoded(Any, holder).digest == encoded(Any, holder).digest
+    assert encoded(Any, value).digest != encoded(Any, value + 1).digest
+
+
+def test_a_long_list_of_integers_of_any_size_arrives(tmp_path):
+    value = [*range(2_000), 10**5000]
+    blobs = BlobStore(tmp_path)
+    assert converter(Any).decode(drafted(Any, value).seal(blobs), blobs) == value
+
+
+def test_an_integer_of_thousands_of_digits_is_out_of_range_where_the_annotation_says_int():
+    with pytest.raises(ValueError, match="Value out of range.* annotate it Any"):
+        converter(int).encode(10**5000)
