@@ -18,6 +18,8 @@ from flyte_notebook.record.model import Phase
 
 Details = Mapping[int, Mapping[str, Any]]
 
+_LEFT = 'align="left" style="text-align:left"'
+"""JupyterLab's own style sheet aligns cells to the right over `align`; GitHub drops styles and keeps `align`."""
 _SLUG = re.compile(r"[^A-Za-z0-9_.]+")
 
 
@@ -95,7 +97,7 @@ def html(tree: Tree, details: Details | None = None, outline: Outline | None = N
     if tree.error and not any(node.error for node in tree.nodes):
         head += f" · {_text(tree.error)}"
     parts = [f"<details open><summary>{head}</summary>", "<table><thead><tr>"]
-    parts += [f'<th align="left">{column}</th>' for column in ("action", "phase", "time", "result")]
+    parts += [f"<th {_LEFT}>{column}</th>" for column in ("action", "phase", "time", "result")]
     parts.append("</tr></thead><tbody>")
     parts += [_row(tree, outline, line) for line in outline.lines(width=40, depth=24, total=300)]
     parts.append("</tbody></table>")
@@ -108,10 +110,10 @@ def _row(tree: Tree, outline: Outline, line: Line) -> str:
     indent = "&nbsp;&nbsp;&nbsp;&nbsp;" * line.depth
     node = line.node
     if node is None:
-        return f'<tr><td align="left" colspan="4">{indent}<i>{_text(line.more)}</i></td></tr>'
+        return f'<tr><td {_LEFT} colspan="4">{indent}<i>{_text(line.more)}</i></td></tr>'
     if node.id is None:
         name = f"{_text(clip(node.name, 48))} · {outline.progress(node)}"
-        return f'<tr><td align="left" colspan="4">{indent}<i>{name}</i></td></tr>'
+        return f'<tr><td {_LEFT} colspan="4">{indent}<i>{name}</i></td></tr>'
     spent = duration((node.end - node.begin) * 1000) if node.begin is not None and node.end is not None else ""
     value = tree.value(node)
     result = f"<code>{_text(value)}</code>" if value is not None else _text(trouble(node))
@@ -119,7 +121,7 @@ def _row(tree: Tree, outline: Outline, line: Line) -> str:
         result += f" <i>{_text(clip(node.hint, 80))}</i>"
     phase = " · ".join([str(node.phase), *marks(node)])
     cells = (f"{indent}{_text(clip(node.name, 48))}", phase, spent, result)
-    return "<tr>" + "".join(f'<td align="left">{cell}</td>' for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<td {_LEFT}>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _tracebacks(tree: Tree, details: Details) -> list[str]:

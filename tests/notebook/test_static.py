@@ -125,7 +125,8 @@ class Strict(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         assert tag in self.allowed
-        assert {name for name, _ in attrs} <= {"open", "align", "colspan"}
+        assert {name for name, _ in attrs} <= {"open", "align", "colspan", "style"}
+        assert dict(attrs).get("style", "text-align:left") == "text-align:left"
         self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -156,6 +157,15 @@ def test_html_in_a_result_is_shown_and_not_run() -> None:
     run.succeed("a", "<script>alert(1)</script>")
     fragment = html(run.end())
     assert "<code>&lt;script&gt;alert(1)&lt;/script&gt;</code>" in fragment
+
+
+def test_names_begin_at_the_left_and_are_indented_by_depth_wherever_the_html_is_shown() -> None:
+    fragment = html(pipeline())
+    cells = re.findall(r"<t[dh]\b[^>]*>", fragment)
+    # JupyterLab's own style sheet aligns cells to the right over `align`; GitHub drops styles and keeps `align`.
+    assert {'align="left" style="text-align:left"' in cell for cell in cells} == {True}
+    indents = [len(indent) for indent in re.findall(r"<tr><t[dh][^>]*>((?:&nbsp;)*)", fragment)]
+    assert sorted(set(indents)) == [0, 4 * len("&nbsp;"), 8 * len("&nbsp;")]
 
 
 def test_tracebacks_of_failures_are_in_the_html() -> None:
