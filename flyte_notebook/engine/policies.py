@@ -32,10 +32,14 @@ def perform(call: Call, task: Callee, values: dict[str, Any] | None) -> Awaitabl
     Raises:
         BaseException: whatever the last attempt raised; a `TaskTimeoutError` when it ran out of time.
     """
-    # Plain functions that pass an awaitable on: most actions have no bounds, and every coroutine between costs.
-    if task.options.deadline_seconds is None:
+    # Plain functions that pass an awaitable on: most actions have no policy at all, and every coroutine between costs.
+    options = task.options
+    if options.deadline_seconds is not None:
+        return _bounded(call, task, values)
+    if options.retries.count or values is None:
         return _attempts(call, task, values)
-    return _bounded(call, task, values)
+    call.attempt = 1
+    return _attempt(_ON_LOOP if task.is_async else _IN_THREAD, call, task, values)
 
 
 async def _bounded(call: Call, task: Callee, values: dict[str, Any] | None) -> Any:

@@ -79,7 +79,8 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
             f"{task.name} was called after {call_site(parent)} had ended: await it where it is made"
         )
     call = identified(parent, task.name, task.short_name, frame.group, "task", inputs)
-    _introduce(run, task)
+    if task.name not in run.seen:
+        _introduce(run, task)
     announce(call)
 
     key = policies.cache_key(call, task)
@@ -153,7 +154,7 @@ async def _act(
 ) -> Any:
     """What happens in an action's own asyncio task: run, end the children, encode, record, decode for the caller."""
     __tracebackhide__ = True
-    token = enter(Frame(call, custom_context=custom_context))
+    token = enter(Frame(call, None, None, custom_context))
     try:
         value = await policies.perform(call, task, values)
         result, immutable = task.interface.encode_output(value)
@@ -230,11 +231,10 @@ def announce(call: Call) -> None:
 
 def _introduce(run: LiveRun, task: Callee) -> None:
     """Put a task on record the first time a run calls it."""
-    if task.name not in run.seen:
-        run.seen.add(task.name)
-        run.publish(
-            events.TaskSeen(run.name, task.name, run.fingerprint(task.func), source_of(task.func), task.declarations())
-        )
+    run.seen.add(task.name)
+    run.publish(
+        events.TaskSeen(run.name, task.name, run.fingerprint(task.func), source_of(task.func), task.declarations())
+    )
 
 
 def ended(call: Call, phase: Phase, **what: Any) -> None:
