@@ -38,7 +38,7 @@ DEFAULT_ENVIRONMENT = "notebook"
 _PACKAGE_FILES = os.path.dirname(os.path.abspath(flyte_notebook.__file__)) + os.sep
 
 environments: dict[str, TaskEnvironment] = {}
-"""What `%%flyte NAME` has bound in this process, by name: tasks only refer to their environment weakly."""
+"""What `%%flyte` has bound in this process, by name, the last one last: tasks only refer to theirs weakly."""
 
 _current: ContextVar[CellBlock] = ContextVar("flyte_notebook_cell_block")
 
@@ -182,26 +182,40 @@ def bind_names(user_ns: dict[str, Any], words: Words) -> None:
             "(`import flyte` in a plain cell brings the SDK back)."
         )
     user_ns["flyte"] = flyte_notebook
-    name = words.positional()
-    env = user_ns.get("env")
-    if name is not None:
-        env = _environment(name, user_ns)
-    elif "env" not in user_ns or type(env).__module__.startswith("flyte."):
-        env = _environment(DEFAULT_ENVIRONMENT, user_ns)
-    user_ns["env"] = env
+    env = _bound(words.positional(), user_ns)
+    # The last one last.
+    environments.pop(env.name, None)
+    environments[env.name] = user_ns["env"] = env
     image = words.values.get("--image")
-    if image is not None and isinstance(env, TaskEnvironment):
+    if image is not None:
         env.image = image
+
+
+def _bound(name: str | None, user_ns: dict[str, Any]) -> TaskEnvironment:
+    """The environment that is asked for by name, that `env` is, or that it was before it became something else."""
+    if name is not None:
+        return _environment(name, user_ns)
+    env = user_ns.get("env")
+    if isinstance(env, TaskEnvironment):
+        return env
+    if "env" not in user_ns:
+        return _environment(DEFAULT_ENVIRONMENT, user_ns)
+    again = _environment(next(reversed(environments), DEFAULT_ENVIRONMENT), user_ns)
+    kind = type(env)
+    was = "an environment of the Flyte SDK" if kind.__module__.startswith("flyte.") else f"of type {kind.__name__}"
+    frontend.remark(
+        f"`env` was {was} here; in %%flyte cells, and from here on, it is the environment "
+        f"{again.name!r} (keep the other under another name)."
+    )
+    return again
 
 
 def _environment(name: str, user_ns: dict[str, Any]) -> TaskEnvironment:
     """The environment of that name that this notebook has already, else a new one."""
     for known in (user_ns.get("env"), environments.get(name), *user_ns.values()):
         if isinstance(known, TaskEnvironment) and known.name == name:
-            environments[name] = known
             return known
     try:
-        environments[name] = TaskEnvironment(name)
+        return TaskEnvironment(name)
     except ValueError as error:
         raise UsageError(f"{error} As in: %%flyte my-env") from None
-    return environments[name]

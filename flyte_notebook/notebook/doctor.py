@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import platform
 from collections.abc import Callable, Iterator
@@ -88,8 +87,9 @@ def _extension() -> Finding:
 
 
 def _sdk(shell: InteractiveShell) -> Iterator[Finding]:
-    found = importlib.util.find_spec("flyte")
-    if found is None:
-        yield True, "Flyte SDK", "not installed; only needed to go to a Flyte cluster"
-    else:
-        yield True, "Flyte SDK", "installed; in %%flyte cells `import flyte` means flyte_notebook"
+    # Not by the module's name, which may be bound to this package.
+    try:
+        found = f"{version('flyte')}; in %%flyte cells `import flyte` means flyte_notebook"
+    except PackageNotFoundError:
+        found = "not installed; only needed to go to a Flyte cluster"
+    yield True, "Flyte SDK", found

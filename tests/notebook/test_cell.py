@@ -140,10 +140,40 @@ def test_an_environment_made_in_a_body_is_found_by_its_name(shell: Shell) -> Non
     assert shell.names["env"] is shell.names["mine"]
 
 
-def test_a_variable_env_of_the_users_is_left_alone_unless_an_environment_is_named(shell: Shell) -> None:
+@pytest.mark.parametrize("taken", ["env = 7", "import os; env = os.environ", "class env: name = 'mine'"])
+def test_where_env_became_something_else_the_last_environment_is_bound_again_in_one_line(
+    shell: Shell, taken: str
+) -> None:
+    shell.ok("%%flyte first")
+    shell.ok("%%flyte second")
+    shell.ok("%%flyte first")
+    shell.ok(taken)
+    outcome = shell.ok("%%flyte\n@env.task\nasync def t() -> int:\n    return 1\nenv.name, await t()")
+    assert outcome.result == ("first", 1)
+    assert outcome.complained.count("\n") == 1
+    assert "in %%flyte cells, and from here on, it is the environment 'first'" in outcome.complained
+    assert shell.ok("%%flyte\nenv.name").complained == ""
+
+
+def test_where_env_became_something_else_an_environment_of_the_users_making_counts_too(shell: Shell) -> None:
+    shell.ok("%%flyte first")
+    shell.ok("%%flyte\nenv = flyte.TaskEnvironment('hand-made')")
+    shell.ok("%%flyte\nenv.task(lambda: 1)")
+    shell.ok("env = 7")
+    assert shell.result("%%flyte\nenv.name") == "hand-made"
+
+
+def test_where_env_was_something_else_from_the_start_the_cell_says_which_environment_it_is(shell: Shell) -> None:
     shell.ok("env = 'production'")
-    assert shell.result("%%flyte\nenv") == "production"
-    assert shell.result("%%flyte my-env\nenv.name") == "my-env"
+    outcome = shell.ok("%%flyte\nenv.name")
+    assert outcome.result == "notebook"
+    assert "`env` was of type str here" in outcome.complained
+
+
+def test_an_environment_that_is_named_takes_the_name_env(shell: Shell) -> None:
+    shell.ok("env = 'production'")
+    outcome = shell.ok("%%flyte my-env\nenv.name")
+    assert (outcome.result, outcome.complained) == ("my-env", "")
 
 
 def test_running_a_definition_again_replaces_the_task(tasks: Shell) -> None:

@@ -17,6 +17,7 @@ from IPython.core.completer import CompletionContext, provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 import flyte_notebook
+from flyte_notebook.api.alias import SUBMODULES
 from flyte_notebook.engine import runs
 from flyte_notebook.notebook.commands import COMMANDS
 from flyte_notebook.notebook.completion import candidates, matcher
@@ -240,6 +241,22 @@ def test_the_doctor_looks_at_everything_and_marks_what_needs_attention(shell: Sh
     assert not [line for line in report.splitlines() if line.startswith("!")]
     shell.ok("%autoawait off")
     assert "! await in cells" in shell.ok("%flyte doctor").printed
+
+
+@pytest.mark.parametrize("standing_in", [False, True])
+def test_the_doctor_looks_for_the_sdk_itself_not_for_what_stands_in_for_it(
+    shell: Shell, tmp_path: Path, monkeypatch, standing_in: bool
+) -> None:
+    monkeypatch.delitem(sys.modules, "flyte", raising=False)
+    if standing_in:
+        for name in ("flyte", *(f"flyte.{submodule}" for submodule in SUBMODULES)):
+            monkeypatch.setitem(sys.modules, name, flyte_notebook)
+    assert "not installed; only needed to go to a Flyte cluster" in shell.ok("%flyte doctor").printed
+    about = tmp_path / "flyte-2.12.1.dist-info" / "METADATA"
+    about.parent.mkdir()
+    about.write_text("Metadata-Version: 2.1\nName: flyte\nVersion: 2.12.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "2.12.1; in %%flyte cells `import flyte` means flyte_notebook" in shell.ok("%flyte doctor").printed
 
 
 def test_an_unusable_store_is_answered_in_one_line(shell: Shell, tmp_path: Path, monkeypatch) -> None:
