@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.record.encoded import Draft, Encoded, finish, opened
@@ -34,7 +35,7 @@ def shown(value: Any, text: Any = repr, limit: int = _SHOWN) -> str:
     return result[: limit - 1] + "…"
 
 
-class Converter:
+class Converter(ABC):
     """Converts values of one annotation, strictly; compiled once per annotation by `converter`."""
 
     plain: bool = False
@@ -50,17 +51,17 @@ class Converter:
         """
         return False
 
+    @abstractmethod
     def lower(self, value: Any, sink: Sink) -> Node:
         """The node of `value`, with its memory left in `sink`.
 
         Raises Mismatch (a TypeError) when it is of another type, TypeError when it cannot be pickled, ValueError when
         it is out of range.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def lift(self, node: Node, buffers: list[memoryview]) -> Any:
         """A fresh value from its node; it may keep and write into `buffers`."""
-        raise NotImplementedError
 
     def encode(self, value: Any) -> Encoded | Draft:
         """Check and encode. Raises TypeError when `value` does not fit or cannot be pickled, ValueError out of range."""

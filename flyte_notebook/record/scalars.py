@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from json.encoder import encode_basestring
 from math import isfinite, isnan
 from typing import Any, ClassVar
@@ -22,13 +23,13 @@ class Scalar(Converter):
     def settled(self, value: Any) -> bool:
         return type(value) is self.type
 
+    @abstractmethod
     def exact(self, value: Any) -> Any:
         """`value` as an instance of exactly `type`. Raises Mismatch when it is not of that type."""
-        raise NotImplementedError
 
+    @abstractmethod
     def text(self, value: Any) -> str:
         """The JSON of `value`. Raises Mismatch when it is not of `type`."""
-        raise NotImplementedError
 
     def lower(self, value: Any, sink: Sink) -> Node:
         return self.exact(value)

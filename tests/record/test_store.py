@@ -105,7 +105,7 @@ server:/twice /twice nfs rw 0 0
     ("path", "expected"),
     [
         ("/", False),
-        ("/work/x", False),
+        ("/srv/x", False),
         ("/home", True),
         ("/home/ann/notebooks", True),
         ("/homeless", False),
