@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.errors import FlyteNotebookError
 from flyte_notebook.notebook import frontend, saved, static
-from flyte_notebook.notebook.detail import collect, detail
+from flyte_notebook.notebook.detail import Detail, collect, detail
 from flyte_notebook.notebook.outline import Outline
 from flyte_notebook.notebook.tree import Tree
 
@@ -51,7 +51,7 @@ def mime_bundle(tree: Tree, store: Store) -> dict[str, Any]:
     }
 
 
-def _details(tree: Tree, store: Store) -> dict[int, saved.Detail]:
+def _details(tree: Tree, store: Store) -> dict[int, Detail]:
     nodes = saved.detailed(tree)
     if not nodes:
         return {}
