@@ -215,6 +215,7 @@ def test_hello_details_and_cancel_are_answered_while_the_cell_is_busy(busy: tupl
         # The kernel answers under the request or, older ones, under the cell.
         return [message for message in asked.sent_by_widget() + cell.sent_by_widget() if message["type"] == kind]
 
+    tasks.until(lambda: len(rows_of(cell.sent_by_widget())) == 4)
     asked = tasks.tell_widget(comm, {"type": "hello"}, subshell=subshell)
     tasks.until(lambda: answers(asked, "snapshot"))
     (snapshot,) = answers(asked, "snapshot")
