@@ -103,10 +103,6 @@ await main("three")
 """
 
 
-def execute(notebook, folder):
-    return NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": str(folder)}}).execute()
-
-
 def nbval(folder):
     command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "-p", "no:cacheprovider", "."]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
@@ -116,22 +112,15 @@ def nbval(folder):
 def test_a_notebook_with_runs_passes_nbval_and_a_changed_one_does_not(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c.strip()) for c in CELLS.split("---")])
     notebook.cells[2].metadata["tags"] = ["raises-exception"]
-    execute(notebook, tmp_path)
+    NotebookClient(notebook, allow_errors=True).execute()
     nbformat.write(notebook, tmp_path / "runs.ipynb")
     done = nbval(tmp_path)
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.ipynb"], "a store is left"
 
     notebook.cells[1].source = notebook.cells[1].source.replace("range(n)", "range(n + 1)")
     nbformat.write(notebook, tmp_path / "runs.ipynb")
     done = nbval(tmp_path)
     assert done.returncode == 1
     assert "Cell outputs differ" in done.stdout
-
-
-def test_running_a_notebook_leaves_no_store_beside_it(tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c.strip()) for c in CELLS.split("---")[:2]])
-    nbformat.write(notebook, tmp_path / "runs.ipynb")
-    done = nbval(tmp_path)
-    assert done.returncode == 0, done.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ["runs.ipynb"]
