@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from flyte_notebook.engine.signature import is_named_tuple, output_types, parameters
 from flyte_notebook.errors import RuntimeDataValidationError
 from flyte_notebook.record.annotations import converter
-from flyte_notebook.record.converter import Converter, shown
+from flyte_notebook.record.converter import Converter, Mismatch, shown
 from flyte_notebook.record.encoded import Draft, Encoded, finish, opened, tree
 from flyte_notebook.record.envelope import Sink, canonical_text
-from flyte_notebook.record.opaque import AnyConverter
+from flyte_notebook.record.fields import refitted
 from flyte_notebook.record.preview import describe_items
 from flyte_notebook.record.quick import value_writer, values_writer
 from flyte_notebook.record.text import digest_text
+from flyte_notebook.record.versions import current, is_redefinable
 
 if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore
@@ -41,16 +42,26 @@ class Interface:
         """The task's, for errors."""
         self.inputs = inputs
         """Annotation and default (`inspect.Parameter.empty`: none) by name, in the order of the signature."""
-        self.outputs = output_types(returned)
-        """Annotation by output name: none, `o0`, or several for a tuple."""
         self._names = tuple(inputs)
         self._converters = {name: converter(annotation) for name, (annotation, _) in inputs.items()}
+        self._quick_inputs = values_writer(self._converters)
+        self._returns(returned)
+
+    def _returns(self, returned: Any) -> None:
+        self._returned = returned
+        self._redefinable = is_redefinable(returned)
+        self.outputs = output_types(returned)
+        """Annotation by output name: none, `o0`, or several for a tuple."""
         self._results = {name: converter(annotation) for name, annotation in self.outputs.items()}
         self._rebuilt: Callable[[Any], Any] = returned._make if is_named_tuple(returned) else tuple
         self._several = is_named_tuple(returned) or len(self._results) > 1
-        self._quick_inputs = values_writer(self._converters)
         self._only = next(iter(self._results.items())) if self._results and not self._several else None
         self._quick_output = value_writer(self._only[1]) if self._only is not None else None
+
+    def _look_again(self) -> None:
+        """A class that is returned may be a NamedTuple, with other fields or none since its cell was run again."""
+        if self._redefinable and (now := current(self._returned)) is not self._returned:
+            self._returns(now)
 
     @classmethod
     def of(cls, func: Callable[..., Any], task_name: str = "") -> Interface:
@@ -165,11 +176,12 @@ class Interface:
 
         Raises RuntimeDataValidationError when it does not fit the return annotation or cannot be pickled.
         """
-        if self._only is None:
-            return self._encode_outputs(value)
         quick = self._quick_output
         if quick is not None and (encoded := quick(value)) is not None:
             return encoded, True
+        self._look_again()
+        if self._only is None:
+            return self._encode_outputs(value)
         name, convert = self._only
         if isinstance(value, tuple) and not _takes_tuples(convert):
             self._refuse(name, _miscounted(value, convert))
@@ -185,6 +197,11 @@ class Interface:
                 text = shown(value if isinstance(value, tuple) else (value,))
                 self._refuse("o0", f"Expected no outputs but got {text},did you miss a return type annotation?")
             return _NOTHING, value is None
+        if self._rebuilt is not tuple:
+            try:
+                value = refitted(value, self._returned)
+            except Mismatch as error:
+                self._refuse(next(iter(results), "o0"), str(error))
         count = len(value) if isinstance(value, tuple) else 1
         if count != len(results) or not isinstance(value, tuple):
             self._refuse(
@@ -211,6 +228,7 @@ class Interface:
 
         Raises RuntimeDataValidationError when it cannot be rebuilt; what the store raises when it is damaged.
         """
+        self._look_again()
         node, buffers = opened(encoded, blobs)
         if self._only is not None:
             return self._lifted(*self._only, node, buffers)
@@ -244,7 +262,7 @@ def _takes_tuples(convert: Converter) -> bool:
     """Whether a tuple can be one output: Flyte counts its elements as outputs unless the annotation may mean it."""
     if convert.annotation is list:
         return False
-    return not convert.plain and (isinstance(convert, AnyConverter) or "uple" in str(convert.annotation))
+    return not convert.plain and (convert.unchecked or "uple" in str(convert.annotation))
 
 
 def _shown_type(annotation: Any) -> str:

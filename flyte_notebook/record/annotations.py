@@ -25,6 +25,7 @@ from flyte_notebook.record.fields import DataclassConverter, NamedTupleConverter
 from flyte_notebook.record.models import EnumConverter, ModelConverter
 from flyte_notebook.record.opaque import AnyConverter, ClassConverter
 from flyte_notebook.record.scalars import LOOSE, SCALARS
+from flyte_notebook.record.versions import CurrentConverter, is_redefinable
 
 
 def converter(annotation: Any, loose: bool = False) -> Converter:
@@ -46,6 +47,13 @@ def _compiled(annotation: Any, loose: bool) -> Converter:
         return converter(typing.get_args(annotation)[0], loose)
     if type(annotation).__name__ == "TypeAliasType":
         return converter(annotation.__value__, loose)
+    if is_redefinable(origin or annotation):
+        return CurrentConverter(annotation, partial(_converted, loose=loose))
+    return _converted(annotation, loose)
+
+
+def _converted(annotation: Any, loose: bool) -> Converter:
+    origin = typing.get_origin(annotation)
     if origin is not None:
         return _generic(annotation, origin, typing.get_args(annotation), loose)
     if annotation is None or isinstance(annotation, type):

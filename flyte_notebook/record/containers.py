@@ -6,11 +6,13 @@ from collections.abc import Collection
 from typing import Any
 
 from flyte_notebook.record.converter import Converter, Mismatch, mismatch, shown
+from flyte_notebook.record.digest import type_name
 from flyte_notebook.record.envelope import KIND, Node, Sink
-from flyte_notebook.record.opaque import AnyConverter, lift_any, lower_any
+from flyte_notebook.record.opaque import lift_any, lower_any
 from flyte_notebook.record.packed import lift_numbers, lower_numbers
 from flyte_notebook.record.scalars import GREATEST, LEAST, Scalar, StrScalar
 from flyte_notebook.record.text import dump_sorted
+from flyte_notebook.record.versions import is_redefinable
 
 
 class ListConverter(Converter):
@@ -29,7 +31,7 @@ class ListConverter(Converter):
             return lower_numbers(value, self._exact, sink)
         if isinstance(self.item, Scalar):
             return [self.item.exact(item) for item in value]
-        lower = self.item.lower
+        lower = self.item.now().lower
         return [lower(item, sink) for item in value]
 
     def lift(self, node: Node, buffers: list[memoryview]) -> list[Any]:
@@ -37,7 +39,7 @@ class ListConverter(Converter):
             return lift_numbers(node, buffers)
         if isinstance(self.item, Scalar):
             return list(node)
-        lift = self.item.lift
+        lift = self.item.now().lift
         return [lift(item, buffers) for item in node]
 
 
@@ -56,7 +58,7 @@ class DictConverter(Converter):
     def lower(self, value: Any, sink: Sink) -> Node:
         if not isinstance(value, dict):
             raise Mismatch(f"Value '{shown(value, str)}' is not of container type {dict}")
-        lower = self.item.lower
+        lower = self.item.now().lower
         if isinstance(self.key, StrScalar):
             if self._is_plain(value):
                 return dict(value)
@@ -76,7 +78,7 @@ class DictConverter(Converter):
         return exact and _in_range(value.values(), item.type)
 
     def lift(self, node: Node, buffers: list[memoryview]) -> dict[Any, Any]:
-        lift = self.item.lift
+        lift = self.item.now().lift
         if KIND not in node:
             return {name: lift(item, buffers) for name, item in node.items()}
         return {self.key.lift(name, buffers): lift(item, buffers) for name, item in node["v"]}
@@ -137,24 +139,33 @@ class UnionConverter(Converter):
 
     def __init__(self, annotation: Any, variants: list[Converter]) -> None:
         super().__init__(annotation)
-        checked = [v for v in variants if not isinstance(v, AnyConverter)]
+        checked = [v for v in variants if not v.unchecked]
         # What accepts everything comes last, or nothing after it would have a chance.
-        self.variants = checked + [v for v in variants if isinstance(v, AnyConverter)]
+        self.variants = checked + [v for v in variants if v.unchecked]
         self.exact = {v.annotation: v for v in variants if isinstance(v.annotation, type)}
         if type(None) not in self.exact:
             self.exact.update({type(None): v for v in variants if v.annotation is None})
+        self._redefinable = {type_name(kind): v for kind, v in self.exact.items() if is_redefinable(kind)}
         self._labelled = {str(v.annotation): v for v in variants}
         others = [v for v in variants if not isinstance(v, Scalar)]
         self._bare = not others
         """All variants are scalars, whose nodes are the values: no label is needed."""
         self.plain = self._bare
 
+    def _exact(self, value: Any) -> Converter | None:
+        kind = type(value)
+        variant = self.exact.get(kind)
+        if variant is None and self._redefinable:
+            # Of another version of a class than the annotation holds.
+            return self._redefinable.get(type_name(kind))
+        return variant
+
     def settled(self, value: Any) -> bool:
-        variant = self.exact.get(type(value))
+        variant = self._exact(value)
         return variant is not None and variant.settled(value)
 
     def lower(self, value: Any, sink: Sink) -> Node:
-        variant = self.exact.get(type(value))
+        variant = self._exact(value)
         if variant is not None:
             return self._labelled_node(variant, variant.lower(value, sink), sink)
         for variant in self.variants:

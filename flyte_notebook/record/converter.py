@@ -41,8 +41,15 @@ class Converter(ABC):
     plain: bool = False
     """True when its nodes never hold a tagged node nor an object: their text is canonical as it stands."""
 
+    unchecked: bool = False
+    """True when it accepts every value."""
+
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
+
+    def now(self) -> Converter:
+        """The converter to use for the values at hand, where it can change between calls."""
+        return self
 
     def settled(self, value: Any) -> bool:
         """True when `value` cannot be changed and decoding it would give the same again, so that it may be handed on.

@@ -16,15 +16,11 @@ from typing import Any
 from flyte_notebook.record.converter import Converter, Mismatch, mismatch
 from flyte_notebook.record.digest import type_name
 from flyte_notebook.record.envelope import KIND, Node, Sink
-from flyte_notebook.record.opaque import adopted, lift_any
+from flyte_notebook.record.opaque import lift_any
+from flyte_notebook.record.versions import adopted, is_version, outdated, version_among
 
 Compile = Callable[[Any], Converter]
 """From the annotation of a field to its converter."""
-
-
-def earlier_version(value: Any, cls: type) -> bool:
-    """True when the class of `value` is another one of the same module and name: its cell was run again."""
-    return type(value) is not cls and type_name(type(value)) == type_name(cls)
 
 
 def field_types(cls: type, names: list[str], parameters: dict[Any, Any] | None = None) -> dict[str, Any]:
@@ -86,15 +82,13 @@ class DataclassConverter(Converter):
         return any(not isinstance(getattr(self.cls, name, None), cached_property) for name in more)
 
     def _fits(self, value: Any) -> bool:
-        if not earlier_version(value, self.cls) or not dataclasses.is_dataclass(value):
+        version = version_among(type(value), self.cls)
+        if version is None or not dataclasses.is_dataclass(version):
             return False
-        names = {f.name for f in dataclasses.fields(value)}
+        names = {f.name for f in dataclasses.fields(version)}
         if names <= self.fields.keys() and self._required() <= names:
             return True
-        raise Mismatch(
-            f"this {self.cls.__name__} was made before its class was defined again with other fields "
-            f"({', '.join(sorted(names ^ self.fields.keys()))}); make it anew"
-        )
+        raise outdated(self.cls, f"with other fields ({', '.join(sorted(names ^ self.fields.keys()))})")
 
     def _required(self) -> set[str]:
         return {
@@ -160,6 +154,19 @@ def _is_missing(value: Any, name: str) -> bool:
     return False
 
 
+def refitted(value: Any, cls: Any) -> Any:
+    """`value` as an instance of the NamedTuple `cls`, by the names of its fields, if it is of another version of that.
+
+    Raises Mismatch when its fields do not fit.
+    """
+    if not is_version(value, cls) or not hasattr(value, "_asdict"):
+        return value
+    given, fields = value._asdict(), set(cls._fields)
+    if given.keys() <= fields and fields - cls._field_defaults.keys() <= given.keys():
+        return cls(**given)
+    raise outdated(cls, f"with other fields ({', '.join(sorted(given.keys() ^ fields))})")
+
+
 class NamedTupleConverter(Converter):
     """A NamedTuple; a plain tuple or list of as many values passes, as on a cluster."""
 
@@ -181,6 +188,7 @@ class NamedTupleConverter(Converter):
     def lower(self, value: Any, sink: Sink) -> Node:
         if not isinstance(value, tuple | list):
             raise mismatch(self.annotation, value)
+        value = refitted(value, self.annotation)
         if len(value) != len(self.fields):
             raise Mismatch(f"Tuple length {len(value)} doesn't match expected length {len(self.fields)}")
         tree = {}

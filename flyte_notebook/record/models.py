@@ -8,8 +8,8 @@ from typing import Any
 from flyte_notebook.record.converter import Converter, Mismatch, mismatch, shown
 from flyte_notebook.record.digest import type_name
 from flyte_notebook.record.envelope import KIND, Node, Sink
-from flyte_notebook.record.fields import earlier_version
-from flyte_notebook.record.opaque import adopted, lift_any, lower_any, lower_pickle
+from flyte_notebook.record.opaque import lift_any, lower_any, lower_pickle
+from flyte_notebook.record.versions import adopted, is_version, outdated, version_among
 
 
 class EnumConverter(Converter):
@@ -26,14 +26,23 @@ class EnumConverter(Converter):
         if isinstance(value, self.annotation):
             return value
         members = self.annotation.__members__
-        if earlier_version(value, self.annotation) and getattr(value, "name", None) in members:
-            return members[value.name]
+        if is_version(value, self.annotation) and isinstance(value, enum.Enum):
+            return self._same(value)
         if isinstance(value, str) and not isinstance(value, enum.Enum):
             if value in members:
                 return members[value]
             if any(value == member.value for member in self.annotation):
                 raise Mismatch(f"Value {value} is not valid value, expected - {list(members)}")
         raise Mismatch(f"Value {shown(value, str)} is not in Enum {self.annotation}")
+
+    def _same(self, member: enum.Enum) -> Any:
+        """The member that one of another version is now, by its name or else its value."""
+        if member.name in self.annotation.__members__:
+            return self.annotation[member.name]
+        try:
+            return self.annotation(member.value)
+        except ValueError:
+            raise outdated(self.annotation, f"without {member.name}") from None
 
     def lift(self, node: Node, buffers: list[memoryview]) -> Any:
         name = node["m"]
@@ -61,9 +70,9 @@ class ModelConverter(Converter):
         cls = self.annotation
         if isinstance(value, dict):
             value = self._validated(value)
-        elif earlier_version(value, cls) and hasattr(value, "model_dump"):
-            value = self._validated(value.model_dump(round_trip=True, by_alias=True))
-        if not isinstance(value, cls):
+        elif is_version(value, cls) and hasattr(value, "model_dump"):
+            value = self._renewed(value)
+        if not isinstance(value, cls) and version_among(type(value), cls) is None:
             raise mismatch(cls, value)
         tree = self._dumped(value)
         if tree is None:
@@ -75,6 +84,12 @@ class ModelConverter(Converter):
             return self.annotation.model_validate(value)
         except Exception as error:
             raise Mismatch(f"Failed to coerce dict into {self.annotation}: {error}") from error
+
+    def _renewed(self, value: Any) -> Any:
+        try:
+            return self._validated(value.model_dump(round_trip=True, by_alias=True))
+        except Mismatch as error:
+            raise outdated(self.annotation, "with other fields") from error
 
     def _dumped(self, value: Any) -> Any:
         """The JSON of `value`, or None where some of it would be lost. Raises Mismatch when it is not valid."""

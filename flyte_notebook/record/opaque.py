@@ -14,6 +14,7 @@ from flyte_notebook.record.envelope import KIND, Node, Sink
 from flyte_notebook.record.packed import lift_numbers, lift_text, lower_numbers, lower_text
 from flyte_notebook.record.sketch import outline, title
 from flyte_notebook.record.text import dump_sorted
+from flyte_notebook.record.versions import adopted
 
 _PLAIN = frozenset({type(None), bool, int, float, str})
 _CONTAINERS = frozenset({list, dict, tuple, set, frozenset})
@@ -32,6 +33,8 @@ class NotPlainError(Exception):
 
 class AnyConverter(Converter):
     """Accepts every value that can be pickled: for no annotation, `Any`, and annotations that Flyte does not know."""
+
+    unchecked = True
 
     def settled(self, value: Any) -> bool:
         return type(value) in _PLAIN or type(value) is bytes
@@ -52,18 +55,6 @@ class ClassConverter(AnyConverter):
 
     def lift(self, node: Node, buffers: list[memoryview]) -> Any:
         return adopted(super().lift(node, buffers), self.annotation)
-
-
-def adopted(value: Any, cls: type) -> Any:
-    """`value` turned into an instance of `cls` if its class is an earlier version of that."""
-    old = type(value)
-    if old is not cls and not isinstance(value, cls) and type_name(old) == type_name(cls):
-        try:
-            value.__class__ = cls
-        except TypeError:
-            # Another memory layout (slots were added, say): the value stays what it was.
-            return value
-    return value
 
 
 def lower_any(value: Any, sink: Sink) -> Node:
