@@ -187,9 +187,9 @@ def test_running_the_definition_of_a_class_again_replaces_it_for_the_tasks_defin
         "%%flyte my-env\n@env.task\ndef make(n: int) -> Q:\n    return Q()\n"
         "@env.task\ndef take(q: Q) -> bool:\n    return type(q) is Q and q.v == 2"
     )
-    assert shell.result("make(1).v") == 1
+    assert shell.result("%%flyte\nmake(1).v") == 1
     shell.ok("class Q: v = 2")
-    assert shell.result("made = make(1)\nmade.v, type(made) is Q, take(made), take(Q())") == (2, True, True, True)
+    assert shell.result("%%flyte\nmade = make(1)\nmade.v, type(made) is Q, take(made), take(Q())") == (2, True, True, True)
 
 
 def test_the_image_option_is_declared_for_the_tasks(shell: Shell) -> None:
