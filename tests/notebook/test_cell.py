@@ -189,7 +189,8 @@ def test_running_the_definition_of_a_class_again_replaces_it_for_the_tasks_defin
     )
     assert shell.result("%%flyte\nmake(1).v") == 1
     shell.ok("class Q: v = 2")
-    assert shell.result("%%flyte\nmade = make(1)\nmade.v, type(made) is Q, take(made), take(Q())") == (2, True, True, True)
+    outcome = shell.result("%%flyte\nmade = make(1)\nmade.v, type(made) is Q, take(made), take(Q())")
+    assert outcome == (2, True, True, True)
 
 
 def test_the_image_option_is_declared_for_the_tasks(shell: Shell) -> None:
