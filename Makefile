@@ -2,7 +2,9 @@
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
+# Apart, because the tests say what happens where the Flyte SDK is not installed.
+BENCH := $(VENV)-bench
+PIP := python -m pip install --quiet --disable-pip-version-check --prefer-binary
 # This environment's own Node and jlpm, whatever else the machine has.
 JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" YARN_ENABLE_TELEMETRY=0 NODE_USE_SYSTEM_CA=1 jlpm
 FRONTEND := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/tests/*' -not -path '*/__pycache__/*' -not -name '*.tsbuildinfo')
@@ -16,7 +18,7 @@ help: ## this list
 
 # --- environments: a stamp file says what has been installed from which pyproject.toml and sources --------------------
 
-$(BIN)/python:
+$(VENV)/bin/python $(BENCH)/bin/python:
 	@set -e; \
 	for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found=$$python; break; fi; \
@@ -27,21 +29,22 @@ $(BIN)/python:
 	if ! $$found -c 'import ensurepip, venv' >/dev/null 2>&1; then \
 		echo "$$found cannot make virtual environments: apt-get install python3-venv" >&2; exit 1; \
 	fi; \
-	echo "Making $(VENV) with $$($$found --version)"; \
-	$$found -m venv $(VENV)
+	echo "Making $(@:/bin/python=) with $$($$found --version)"; \
+	$$found -m venv $(@:/bin/python=)
 
 $(VENV)/.demo: pyproject.toml $(FRONTEND) | $(BIN)/python
 	@echo "Installing the project, JupyterLab and what the notebooks use (a few minutes the first time)"
-	@$(PIP) --editable '.[lab,notebooks]'
+	@$(BIN)/$(PIP) --editable '.[lab,notebooks]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(FRONTEND) | $(BIN)/python
 	@echo "Installing the project and its development tools (a few minutes the first time)"
-	@$(PIP) --editable '.[dev]'
+	@$(BIN)/$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
 
-$(VENV)/.bench: pyproject.toml $(VENV)/.dev
-	@$(PIP) --editable '.[bench]'
+$(BENCH)/.bench: pyproject.toml $(FRONTEND) | $(BENCH)/bin/python
+	@echo "Installing the project and the Flyte SDK"
+	@$(BENCH)/bin/$(PIP) --editable '.[bench]'
 	@touch $@
 
 labextension/node_modules/.yarn-state.yml: labextension/package.json labextension/yarn.lock | $(VENV)/.dev
@@ -83,8 +86,8 @@ screenshots: test-browser ## the pictures of the README, taken by the browser te
 	@mkdir -p docs
 	@for theme in light dark; do cp build/screenshots/quickstart-$$theme.png docs/tree-$$theme.png; done
 
-bench: $(VENV)/.bench ## the budgets, beside bare asyncio and the Flyte SDK
-	@$(BIN)/python -m tests.bench
+bench: $(BENCH)/.bench ## the budgets, beside bare asyncio and the Flyte SDK
+	@$(BENCH)/bin/python -m tests.bench
 
 lint: lint-python lint-frontend ## format, rules, types and layers
 
@@ -103,6 +106,6 @@ format: $(VENV)/.dev labextension/node_modules/.yarn-state.yml ## rewrite the so
 	@$(JLPM) format
 
 clean: ## remove everything that was made, the environment too
-	rm -rf $(VENV) build dist labextension/node_modules labextension/lib flyte_notebook/static flyte_notebook/labextension
+	rm -rf $(VENV) $(BENCH) build dist labextension/node_modules labextension/lib flyte_notebook/static flyte_notebook/labextension
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
