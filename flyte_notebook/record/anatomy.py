@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flyte_notebook.record.digest import combined, type_name
+from flyte_notebook.record.trees import parsed
 
 LIMIT = 1024 * 1024
 """Bytes of a captured value that are read; a larger one counts by name, type and shape."""
@@ -126,7 +127,7 @@ def file_of(module_name: str) -> str | None:
 def source_digest(filename: str | None) -> str:
     """Of a whole module, without comments and formatting; by name where it has no readable source."""
     try:
-        tree = ast.parse(Path(filename or "").read_bytes())
+        tree = parsed(Path(filename or "").read_bytes())
     except (OSError, SyntaxError, ValueError):
         return combined("unreadable", str(filename).encode()).hex()
     return combined(ast.dump(tree)).hex()

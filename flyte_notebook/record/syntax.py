@@ -8,7 +8,7 @@ import weakref
 from dataclasses import dataclass, field
 from types import CodeType
 
-from flyte_notebook.record.trees import Function, nested, node_of, shape
+from flyte_notebook.record.trees import Function, nested, node_of, parsed, shape
 
 _CHANGERS = frozenset(
     [
@@ -122,15 +122,17 @@ class _Stripper(ast.NodeTransformer):
 
 def _normal(node: Function) -> Function:
     """`node` without docstrings, its own decorators and the expressions of its defaults (whose values count)."""
-    copy: Function = ast.parse(ast.unparse(node), mode="eval").body if isinstance(node, ast.Lambda) else _copied(node)  # type: ignore[assignment]
+    copy = _copied(node)
     copy.args.defaults = [ast.Constant(...) for _ in copy.args.defaults]
     copy.args.kw_defaults = [None if default is None else ast.Constant(...) for default in copy.args.kw_defaults]
     _Stripper().visit(copy)
     return copy
 
 
-def _copied(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:
-    copy = ast.parse(ast.unparse(node)).body[0]
+def _copied(node: Function) -> Function:
+    (copy,) = parsed(ast.unparse(node)).body
+    if isinstance(copy, ast.Expr) and isinstance(copy.value, ast.Lambda):
+        return copy.value
     assert isinstance(copy, ast.FunctionDef | ast.AsyncFunctionDef)
     copy.decorator_list = []
     return copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import inspect
 import linecache
 from collections.abc import Iterator
@@ -63,13 +64,32 @@ def node_of(code: CodeType) -> Function | None:
     return min(found, key=_extent) if found else None
 
 
+def parsed(source: str | bytes) -> ast.Module:
+    """The syntax tree of a source, in which `await` may stand anywhere.
+
+    Without garbage collection meanwhile: a finaliser that formats a traceback parses as well, and CPython 3.11 then ends
+    the outer parse with a SystemError.
+
+    Raises:
+        SyntaxError, ValueError: it is no Python.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        tree: ast.Module = compile(
+            source, "<source>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+        )
+        return tree
+    finally:
+        if collecting:
+            gc.enable()
+
+
 @lru_cache(maxsize=64)
 def _functions(source: str) -> dict[tuple[int, str], list[Function]]:
     """The functions of a source by first line (of the first decorator) and name."""
     try:
-        tree = compile(
-            source, "<source>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
-        )
+        tree = parsed(source)
     except (SyntaxError, ValueError):
         return {}
     found: dict[tuple[int, str], list[Function]] = {}

@@ -213,10 +213,12 @@ def test_sigint_in_a_cell_is_a_keyboard_interrupt_and_the_handler_is_restored():
             await slow(1)
 
     loop = asyncio.new_event_loop()
+    task = loop.create_task(cell())
     try:
         with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(cell())
+            loop.run_until_complete(task)
     finally:
         loop.close()
+    assert isinstance(task.exception(), KeyboardInterrupt)
     assert signal.getsignal(signal.SIGINT) is before
     assert phases(flyte.runs()[0]) == {"slow": {"ABORTED"}}

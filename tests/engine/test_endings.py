@@ -104,11 +104,13 @@ def test_an_interrupt_reaches_sync_code_at_the_top_of_a_cell_at_once(before):
             reached.append("the end")
 
     loop = asyncio.new_event_loop()
+    task = loop.create_task(cell())
     try:
         with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(cell())
+            loop.run_until_complete(task)
     finally:
         loop.close()
+    assert isinstance(task.exception(), KeyboardInterrupt)
     assert reached == []
     assert [str(run.phase) for run in flyte.runs()] == ["ABORTED"] * before
 

@@ -162,6 +162,31 @@ def test_an_edit_that_does_not_matter_is_not_seen(what):
     assert main_of(PROGRAM.replace(old, new)) == main_of(PROGRAM)
 
 
+def test_no_garbage_is_collected_while_a_source_is_parsed():
+    import gc
+
+    from flyte_notebook.record.trees import parsed
+
+    source = "\n".join(f"def f{i}(a, b=[{i}]): return [a + (b * ({i} - c)) for c in range(a)]" for i in range(300))
+    collections: list[str] = []
+
+    def noted(phase: str, info: dict[str, int]) -> None:
+        collections.append(phase)
+
+    before = gc.get_threshold()
+    gc.set_threshold(50)
+    gc.callbacks.append(noted)
+    try:
+        tree = parsed(source)
+    finally:
+        gc.callbacks.remove(noted)
+        gc.set_threshold(*before)
+    assert len(tree.body) == 300
+    # The tree alone is thousands of objects, which would be hundreds of collections; a few come before and after it.
+    assert len(collections) < 20
+    assert gc.isenabled()
+
+
 def test_running_a_cell_again_changes_nothing():
     cells = Cells().run(PROGRAM)
     before = fingerprint(cells["main"])
