@@ -27,7 +27,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def lab(browser):
-    """The page that JupyterLab is loaded in, once for all tests, and what goes wrong in it."""
+    """The page that all tests use, each with a JupyterLab loaded afresh, and what goes wrong in it."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000}, device_scale_factor=2)
     page.set_default_timeout(30_000)
     expect.set_options(timeout=15_000)

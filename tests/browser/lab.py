@@ -144,23 +144,25 @@ class Notebook:
     path: str
 
     def open(self, *, kernel: bool = True) -> Notebook:
-        """Show nothing but this notebook, read from disk; without a kernel if asked."""
-        if not self.page.url.startswith(self.server.url):
-            # A workspace of its own: JupyterLab opens nothing by itself.
-            self.page.goto(f"{self.server.url}lab/workspaces/{secrets.token_hex(4)}?token={self.server.token}")
-            self.page.wait_for_function("window.jupyterapp !== undefined")
+        """Open JupyterLab afresh, with nothing but this notebook, read from disk; without a kernel if asked."""
+        # A workspace of its own: JupyterLab opens nothing by itself, and nothing of the last notebook is left.
+        self.page.goto(f"{self.server.url}lab/workspaces/{secrets.token_hex(4)}?token={self.server.token}")
+        self.page.wait_for_function("window.jupyterapp !== undefined")
         preference = {} if kernel else {"shouldStart": False, "autoStartDefault": False, "canStart": False}
         self.page.evaluate(
             """async ([path, kernelPreference]) => {
               const app = window.jupyterapp;
               await app.restored;
               app.shell.collapseLeft();
-              for (const widget of [...app.shell.widgets('main')]) widget.dispose();
               const panel = await app.commands.execute('docmanager:open', {path, factory: 'Notebook', kernelPreference});
               await panel.context.ready;
               await panel.revealed;
+              app.shell.activateById(panel.id);
             }""",
             [self.path, preference],
+        )
+        self.page.wait_for_function(
+            "path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=self.path
         )
         if kernel:
             self.page.evaluate(READY)

@@ -55,6 +55,9 @@ def finished(notebook):
     nb = notebook(SETUP, PIPELINE.strip())
     nb.run_all()
     expect(nb.tree(1).row("main")).to_have_attribute("aria-label", re.compile("succeeded, 10"))
+    # The live tree may have said so already: what is saved must be the finished one.
+    expect(nb.tree(1).view).to_have_count(1)
+    expect(nb.tree(1).cancel).to_have_count(0)
     return nb
 
 
@@ -78,6 +81,8 @@ def test_a_notebook_reopened_without_a_kernel_shows_the_finished_tree_and_its_de
     finished.save()
     finished.shut_down_kernel()
     finished.open(kernel=False)
+    # JupyterLab draws the outputs of a cell when it comes into view.
+    finished.select(1)
     tree = expect_the_finished_tree(finished)
     assert finished.server.kernels() == []
     pane = tree.details("load")
