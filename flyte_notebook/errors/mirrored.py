@@ -1,81 +1,18 @@
-"""Every exception of the package: Flyte's public classes, and our own, under one base.
-
-The first part mirrors `flyte.errors`: same names, constructors, codes and kinds, so that `except` clauses written for a
-cluster work here unchanged. The second part is what can go wrong with the notebook, the store and the record.
-All of them survive pickling, whatever their constructors.
-"""
+"""Flyte's own exceptions, as in `flyte.errors`: the same names, constructors, codes and kinds."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, NoReturn, TypeAlias
+from typing import Any, ClassVar
 
-ErrorKind: TypeAlias = Literal["system", "unknown", "user"]
-
-
-class FlyteNotebookError(Exception):
-    """Base of every exception that this package raises on its own account."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The default rebuilds with `cls(*args)`, which fails for every constructor that takes more than its message.
-        return _rebuild, (type(self), self.args, self.__dict__)
-
-
-def _rebuild(cls: type[FlyteNotebookError], args: tuple[Any, ...], state: dict[str, Any]) -> FlyteNotebookError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
-
-
-# --- Flyte's own classes ----------------------------------------------------------------------------------------------
-
-
-class BaseRuntimeError(FlyteNotebookError, RuntimeError):
-    """A task failed. `code` names the failure (the user's exception class), `kind` says whose fault it is."""
-
-    def __init__(self, code: str, kind: ErrorKind, root_cause_message: str, worker: str | None = None) -> None:
-        super().__init__(root_cause_message)
-        self.code = code
-        self.kind = kind
-        self.worker = worker
-
-    def _reraise(self, *_: object) -> NoReturn:
-        # `sum(flyte.map(...))` meets failures as values: the failure itself says more than a TypeError about `+`.
-        raise self
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _reraise
-    __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = _reraise
+from flyte_notebook.errors.base import BaseRuntimeError, ErrorKind, RuntimeSystemError, RuntimeUserError
 
 
 class InitializationError(BaseRuntimeError):
     """A cluster was needed and `flyte.init` was not called."""
 
 
-class RuntimeSystemError(BaseRuntimeError):
-    """The platform failed, not the user's code."""
-
-    def __init__(self, code: str, message: str, worker: str | None = None) -> None:
-        super().__init__(code, "system", message, worker)
-
-
 class UnionRpcError(RuntimeSystemError):
     """Talking to a cluster failed."""
-
-
-class RuntimeUserError(BaseRuntimeError):
-    """The user's code failed; `__cause__` is the user's exception when it happened in this process."""
-
-    def __init__(self, code: str, message: str, worker: str | None = None) -> None:
-        super().__init__(code, "user", message, worker)
-
-
-class RuntimeUnknownError(BaseRuntimeError):
-    """A task failed and nobody knows whose fault it is."""
-
-    def __init__(self, code: str, message: str, worker: str | None = None) -> None:
-        super().__init__(code, "unknown", message, worker)
 
 
 class OOMError(RuntimeUserError):
@@ -322,105 +259,3 @@ class SyncTaskCallInAsyncContextError(_CodedError):
 
 class TraceDoesNotAllowNestedTasksError(_CodedError):
     """A task was called inside a `flyte.trace`."""
-
-
-# Compiled by `re` at the first failure: importing the package pays for none of them.
-_PATTERNS: tuple[tuple[str, type[RuntimeUserError]], ...] = (
-    # "OOM" as a word of the name: an exception called `Boom` or `RoomFull` has nothing to do with memory.
-    (r"(?<![A-Z])OOM|Oom(?![a-z])|OutOfMemory|^MemoryError$", OOMError),
-    ("Interrupted", TaskInterruptedError),
-    ("PrimaryContainerNotFound", PrimaryContainerNotFoundError),
-    ("RetriesExhausted", RetriesExhaustedError),
-    ("InvalidImageName", InvalidImageNameError),
-    ("ImagePullBackOff", ImagePullBackOffError),
-)
-
-
-_NAMED: dict[str, type[TaskTimeoutError | NonRecoverableError]] = {
-    cls.__name__: cls
-    for cls in (
-        TaskTimeoutError,
-        MaxQueuedTimeExceededError,
-        MaxRuntimeExceededError,
-        DeadlineExceededError,
-        NonRecoverableError,
-    )
-}
-
-
-def user_error(code: str, message: str) -> RuntimeUserError:
-    """The error a caller sees for a failure on record: the class that Flyte gives to `code`, never a bare guess."""
-    named = _NAMED.get(code)
-    if named is not None:
-        return named(message)
-    for pattern, cls in _PATTERNS:
-        if re.search(pattern, code):
-            return cls(code, message)
-    return RuntimeUserError(code, message)
-
-
-def to_user_error(exc: BaseException) -> BaseRuntimeError:
-    """What a caller sees when a body ends with `exc`: Flyte's class for it, with `exc` as its `__cause__`.
-
-    An error that is Flyte's already (a child's failure that nobody caught, say) passes unchanged, so its cause stays
-    the exception that the user's code raised first. A failure of this package itself is a `RuntimeSystemError`.
-    """
-    if isinstance(exc, BaseRuntimeError):
-        if type(exc).__module__ == __name__:
-            return exc
-        error: BaseRuntimeError = (
-            user_error(exc.code, str(exc)) if exc.kind == "user" else _of_kind(exc.kind, exc.code, str(exc))
-        )
-    elif isinstance(exc, FlyteNotebookError):
-        error = RuntimeSystemError(type(exc).__name__, str(exc))
-    else:
-        error = user_error(type(exc).__name__, message_of(exc))
-    error.__cause__ = exc
-    return error
-
-
-def _of_kind(kind: ErrorKind, code: str, message: str) -> BaseRuntimeError:
-    return RuntimeSystemError(code, message) if kind == "system" else RuntimeUnknownError(code, message)
-
-
-def message_of(exc: BaseException) -> str:
-    """`str(exc)`, or a remark when the exception's own `__str__` fails."""
-    try:
-        return str(exc)
-    except Exception as failure:  # noqa: BLE001  a user's __str__ may raise anything, and must not hide the failure
-        return f"<{type(exc).__name__} whose message cannot be shown: {type(failure).__name__}>"
-
-
-# --- our own ----------------------------------------------------------------------------------------------------------
-
-
-class StoreError(FlyteNotebookError):
-    """The store cannot be opened or used; the message names the file and says what to do."""
-
-
-class JournalError(StoreError):
-    """The journal cannot be read, written or understood."""
-
-
-class BlobCorruptError(StoreError):
-    """A stored value is missing, or its content does not match its name."""
-
-
-class RunNotFoundError(FlyteNotebookError, LookupError):
-    """No run, or more than one, is meant by a name; `candidates` are the names that come closest."""
-
-    def __init__(self, message: str, candidates: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.candidates = tuple(candidates)
-
-
-class ResumeError(FlyteNotebookError):
-    """A run cannot be resumed as asked."""
-
-
-class UsageError(FlyteNotebookError):
-    """A magic was typed wrongly; the message is one line that says what to type."""
-
-
-class CellError(FlyteNotebookError):
-    """A `%%flyte` cell cannot be run as it stands."""
