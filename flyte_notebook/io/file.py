@@ -8,34 +8,24 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, Any, TypeVar
 
 from flyte_notebook.engine.context import current_action
 from flyte_notebook.io import storage
 from flyte_notebook.io.handle import AsyncHandle
 from flyte_notebook.io.hashing import HashMethod, hash_of
+from flyte_notebook.io.located import Located
 
 T = TypeVar("T")
 
 
 @dataclass
-class File(Generic[T]):
+class File(Located[T]):
     """A file, on this machine or elsewhere; `File[T]` may say what kind, for the reader.
 
     Make one with `from_local`, `new_remote` or `from_existing_remote`. Methods come in two kinds: async ones, and sync
     ones whose names end in `_sync`. Remote paths (`s3://…`) need fsspec and its package for their protocol.
     """
-
-    path: str
-    name: str | None = None
-    """The last part of the path unless given."""
-    format: str = ""
-    hash: str | None = None
-    """Stands for the content in a cluster's cache."""
-
-    def __post_init__(self) -> None:
-        if self.name is None:
-            self.name = Path(self.path).name
 
     @property
     def hash_method(self) -> HashMethod | None:
@@ -93,17 +83,7 @@ class File(Generic[T]):
         source = Path(local_path)
         if not source.is_file():
             raise ValueError(f"File not found: {local_path}")
-        if remote_destination is None:
-            path = storage.keep_file(source)
-        elif storage.is_remote(remote_destination):
-            fs, inside = storage.filesystem(remote_destination)
-            fs.put_file(str(source), inside)
-            path = remote_destination
-        else:
-            destination = storage.local(remote_destination)
-            storage.copy_to(source, destination)
-            path = str(destination.absolute())
-        file = cls._hashed(path, hash_method)
+        file = cls._hashed(storage.take_in(source, remote_destination), hash_method)
         file.name = source.name
         file._hash_content(source)
         return file

@@ -7,10 +7,11 @@ import fnmatch
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from flyte_notebook.io import storage
 from flyte_notebook.io.file import File
+from flyte_notebook.io.located import Located
 
 T = TypeVar("T")
 
@@ -18,19 +19,8 @@ _NO_FOLDER = "::flyte-empty-dir::"
 
 
 @dataclass
-class Dir(Generic[T]):
+class Dir(Located[T]):
     """A folder of files, on this machine or elsewhere; made and used as a `File` is."""
-
-    path: str
-    name: str | None = None
-    """The last part of the path unless given."""
-    format: str = ""
-    hash: str | None = None
-    """Stands for the content in a cluster's cache."""
-
-    def __post_init__(self) -> None:
-        if self.name is None:
-            self.name = Path(self.path).name
 
     @property
     def is_empty(self) -> bool:
@@ -78,17 +68,7 @@ class Dir(Generic[T]):
         source = Path(local_path)
         if not source.is_dir():
             raise ValueError(f"Directory not found: {local_path}")
-        if remote_destination is None:
-            path = storage.keep_folder(source)
-        elif storage.is_remote(remote_destination):
-            fs, inside = storage.filesystem(remote_destination)
-            for file in storage.files_in(source):
-                fs.put_file(str(file), f"{inside.rstrip('/')}/{file.relative_to(source).as_posix()}")
-            path = remote_destination
-        else:
-            destination = storage.local(remote_destination)
-            storage.copy_to(source, destination)
-            path = str(destination.absolute())
+        path = storage.take_in(source, remote_destination)
         return cls(path=path, name=source.resolve().name, hash=dir_cache_key)
 
     @classmethod

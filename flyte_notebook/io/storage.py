@@ -76,7 +76,28 @@ def _kept() -> Path:
     return store.home / "data"
 
 
-def keep_file(source: Path) -> str:
+def take_in(source: Path, destination: str | None) -> str:
+    """Copy a file or folder of this machine to `destination`, else into the store; the path of the copy."""
+    if destination is None:
+        return _keep_folder(source) if source.is_dir() else _keep_file(source)
+    if is_remote(destination):
+        _send(source, destination)
+        return destination
+    copy = local(destination)
+    copy_to(source, copy)
+    return str(copy.absolute())
+
+
+def _send(source: Path, destination: str) -> None:
+    fs, inside = filesystem(destination)
+    if source.is_dir():
+        for path in files_in(source):
+            fs.put_file(str(path), f"{inside.rstrip('/')}/{path.relative_to(source).as_posix()}")
+    else:
+        fs.put_file(str(source), inside)
+
+
+def _keep_file(source: Path) -> str:
     """Copy a file into the store, once for equal content and name; its path there."""
     with _workspace() as work:
         copy = work / source.name
@@ -84,7 +105,7 @@ def keep_file(source: Path) -> str:
         return str(_settle(copy, digest))
 
 
-def keep_folder(source: Path) -> str:
+def _keep_folder(source: Path) -> str:
     """Copy a folder into the store, once for equal content and name; its path there. Links are followed."""
     with _workspace() as work:
         copy = work / source.resolve().name
