@@ -10,7 +10,7 @@ JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" YARN_ENABLE_TELEMETRY
 FRONTEND := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/tests/*' -not -path '*/__pycache__/*' -not -name '*.tsbuildinfo')
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo lab test test-python test-notebooks test-frontend test-browser bench lint lint-python lint-frontend format notebooks screenshots clean
+.PHONY: help demo lab test test-python test-notebooks test-frontend test-browser bench profile lint lint-python lint-frontend format notebooks screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -88,6 +88,9 @@ screenshots: test-browser ## the pictures of the README, taken by the browser te
 
 bench: $(BENCH)/.bench ## the budgets, beside bare asyncio and the Flyte SDK
 	@$(BENCH)/bin/python -m tests.bench
+
+profile: $(VENV)/.dev ## where the time of an action goes, by module and function
+	@$(BIN)/python -m tests.bench.profile
 
 lint: lint-python lint-frontend ## format, rules, types and layers
 

@@ -12,6 +12,7 @@ from typing import Any
 
 PROGRAMS = Path(__file__).with_name("programs.py")
 MICRO = 1e6
+TURNS = 3
 
 
 def measured(name: str) -> dict[str, Any]:
@@ -25,6 +26,12 @@ def measured(name: str) -> dict[str, Any]:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
+
+
+def least(*names: str) -> list[dict[str, float]]:
+    """The least of each figure of these programs, run in turn several times: other users of the machine only add."""
+    rounds = [[measured(name) for name in names] for _ in range(TURNS)]
+    return [{key: min(found[key] for found in each) for key in each[0]} for each in zip(*rounds, strict=True)]
 
 
 def table(rows: list[tuple[str, str, str, str]]) -> str:
@@ -70,7 +77,7 @@ def per_action(
 
 
 def main() -> None:
-    bare, ours = measured("bare"), measured("ours")
+    bare, ours = least("bare", "ours")
     has_sdk = importlib.util.find_spec("flyte") is not None
     sdk = measured("sdk") if has_sdk else {}
     persisted = measured("sdk_persisted") if has_sdk else {}
@@ -85,7 +92,7 @@ def main() -> None:
             within(ours["thread"] * MICRO <= 120),
         )
     )
-    fan_out = measured("fan_out")
+    (fan_out,) = least("fan_out")
     ratio = fan_out["seconds"] / fan_out["floor"]
     rows.append(
         (

@@ -60,7 +60,8 @@ async def _threads() -> float:
     return time.perf_counter() - begin
 
 
-def _tasks(flyte: Any) -> dict[str, Any]:
+def example_tasks(flyte: Any) -> dict[str, Any]:
+    """The tasks that are measured, of the SDK or of this package; each takes `n` and returns the seconds of `n` calls."""
     env = flyte.TaskEnvironment("bench")
 
     @env.task
@@ -106,7 +107,7 @@ def ours() -> dict[str, float]:
 
     return {
         name: _best(lambda task=task: flyte.run(task, n=COUNT).outputs()[0]) / COUNT
-        for name, task in _tasks(flyte).items()
+        for name, task in example_tasks(flyte).items()
     }
 
 
@@ -117,7 +118,7 @@ def sdk(persistence: bool = False, count: int = 200) -> dict[str, float]:
     import flyte
 
     flyte.init(local_persistence=persistence, log_level=logging.ERROR)
-    tasks = _tasks(flyte)
+    tasks = example_tasks(flyte)
     return {
         name: min(flyte.run(tasks[name], n=count).outputs()[0] for _ in range(3)) / count
         for name in ("gather", "sequential")
@@ -157,7 +158,7 @@ def memory() -> dict[str, float]:
     os.environ["FLYTE_NOTEBOOK_HOME"] = tempfile.mkdtemp(prefix="flyte-bench-")
     import flyte_notebook as flyte
 
-    gathered = _tasks(flyte)["gather"]
+    gathered = example_tasks(flyte)["gather"]
     flyte.run(gathered, n=100)
     gc.collect()
     tracemalloc.start()
