@@ -523,6 +523,8 @@ def module(tmp_path, monkeypatch):
     """Writes, and loads anew, a module `helpers_<n>` outside the installed packages."""
     name = f"helpers_{next(_count)}"
     monkeypatch.syspath_prepend(tmp_path)
+    # Python tells an edited file from its compiled one by size and time in seconds: here both may be equal.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def write(source: str, *, load: bool = True) -> str:
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
