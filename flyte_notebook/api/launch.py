@@ -13,6 +13,8 @@ from flyte_notebook.api.task import Task
 from flyte_notebook.engine import bridge, failures
 from flyte_notebook.engine import runs as engine_runs
 from flyte_notebook.engine.cell import open_cell
+from flyte_notebook.engine.context import current_frame
+from flyte_notebook.engine.recovery import Recovery
 from flyte_notebook.engine.runs import Settings
 from flyte_notebook.engine.submit import submit
 
@@ -144,14 +146,36 @@ def _checked(task: Any) -> Task[..., Any]:
     return task
 
 
-async def _run(settings: Settings, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Run:
+async def again(
+    task: Task[..., Any], inputs: dict[str, Any], options: Mapping[str, Any], recovery: Recovery | None
+) -> Run:
+    """A run of `task` with the options of a recorded one, which it resumes unless `recovery` is None."""
+    __tracebackhide__ = True
+    return await _run(Settings.of_record(options), task, (), inputs, recovery)
+
+
+async def _run(
+    settings: Settings,
+    task: Task[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    recovery: Recovery | None = None,
+) -> Run:
     __tracebackhide__ = True
     origin = engine_runs.current_origin()
-    async with open_cell(notebook=origin.notebook, cell_id=origin.cell_id, settings=settings) as cell:
+    async with open_cell(
+        notebook=origin.notebook, cell_id=origin.cell_id, settings=settings, recovery=recovery or _of_cell()
+    ) as cell:
         value = await submit(task, args, kwargs)
         cell.result(value, task.interface)
     assert cell.run is not None
     return Run(cell.run.name, cell.run.store, value, task.interface)
+
+
+def _of_cell() -> Recovery | None:
+    """What the cell that this code runs in recovers (`%%flyte --resume`): it holds for the runs started there as well."""
+    frame = current_frame()
+    return frame.opener.recovery if frame is not None and frame.node is None and frame.opener is not None else None
 
 
 run = Runner(Settings()).run

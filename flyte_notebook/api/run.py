@@ -17,6 +17,7 @@ from flyte_notebook.record.model import Phase
 from flyte_notebook.record.store import Store, open_store
 
 if TYPE_CHECKING:
+    from flyte_notebook.api.resume import Resume
     from flyte_notebook.engine.interface import Interface
     from flyte_notebook.record import model
     from flyte_notebook.record.codec import Encoded
@@ -78,19 +79,19 @@ class Run:
 
     def __init__(self, name: str, store: Store, value: Any = _UNKNOWN, interface: Interface | None = None) -> None:
         self.name = name
-        self._store = store
+        self.store = store
         self._value = value
         self._interface = interface
 
     @property
     def url(self) -> str:
         """Where the record is: the store's folder and the run's name."""
-        return f"{self._store.home.as_uri()}#{self.name}"
+        return f"{self.store.home.as_uri()}#{self.name}"
 
     @property
     def record(self) -> model.Run:
         """The run as it is on record now."""
-        return self._store.journal.run(self.name)
+        return self.store.journal.run(self.name)
 
     @property
     def phase(self) -> Phase:
@@ -105,8 +106,7 @@ class Run:
     @property
     def action(self) -> Action | None:
         """The root action of `flyte.run`; for a cell, its first; None when there is none."""
-        actions = self._store.journal.actions(self.name)
-        return next((action for action in actions if action.parent_id is None), None)
+        return self.store.journal.root(self.name)
 
     @property
     def live(self) -> LiveRun | None:
@@ -116,7 +116,7 @@ class Run:
     def actions(self) -> list[Action]:
         """All actions on record, in order of start."""
         self._committed()
-        return self._store.journal.actions(self.name)
+        return self.store.journal.actions(self.name)
 
     @_Dual
     def done(self) -> bool:
@@ -132,14 +132,14 @@ class Run:
         """
         # A cell takes no inputs, whatever the tasks called in it were given.
         root = self.action if self.record.source is None else None
-        encoded = self._store.journal.inputs(self.name, root.id) if root is not None else None
+        encoded = self.store.journal.inputs(self.name, root.id) if root is not None else None
         if root is None or encoded is None:
             return {}
         task = defined(root.task_name)
         interface = task.interface if task is not None else None
         if interface is not None:
-            return interface.decode_inputs(encoded, self._store.blobs)
-        return dict(converter(Any).decode(encoded, self._store.blobs))
+            return interface.decode_inputs(encoded, self.store.blobs)
+        return dict(converter(Any).decode(encoded, self.store.blobs))
 
     @_Dual
     def outputs(self) -> ActionOutputs:
@@ -154,7 +154,7 @@ class Run:
         if self._value is not _UNKNOWN:
             return self._named(self._value)
         self._must_have_succeeded()
-        encoded = self._store.journal.outputs(self.name)
+        encoded = self.store.journal.outputs(self.name)
         return ActionOutputs({}) if encoded is None else self._named(self._decoded(encoded))
 
     @_Dual
@@ -162,6 +162,14 @@ class Run:
         """Ask the run to stop; harmless when it has ended. A run of another process is not reached."""
         if self.live is not None:
             self.live.cancel()
+
+    @property
+    def resume(self) -> Resume:
+        """Run again what failed, changed or never ran: `run.resume()`, or `await run.resume.aio()`."""
+        # It starts runs, and what starts runs needs this class.
+        from flyte_notebook.api.resume import Resume
+
+        return Resume(self)
 
     @property
     def wait(self) -> _Wait:
@@ -179,7 +187,7 @@ class Run:
             return
         if not phase.terminal:
             raise RuntimeError(f"{self.name} has not ended; wait() for its outputs")
-        error = self._store.journal.error(self.name)
+        error = self.store.journal.error(self.name)
         if phase is Phase.ABORTED or error is None:
             raise errors.ActionAbortedError(f"{self.name} was {error.message if error is not None else 'aborted'}")
         raise errors.user_error(error.code, error.message)
@@ -194,8 +202,8 @@ class Run:
     def _decoded(self, encoded: Encoded) -> Any:
         interface = self._recorded_interface()
         if interface is not None:
-            return interface.decode_output(encoded, self._store.blobs)
-        return converter(Any).decode(encoded, self._store.blobs)
+            return interface.decode_output(encoded, self.store.blobs)
+        return converter(Any).decode(encoded, self.store.blobs)
 
     def _named(self, value: Any) -> ActionOutputs:
         interface = self._recorded_interface()

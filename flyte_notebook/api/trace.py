@@ -12,7 +12,8 @@ from typing import Any, TypeVar, cast
 from flyte_notebook import errors
 from flyte_notebook.engine import failures
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
-from flyte_notebook.engine.submit import announce, ended, identified
+from flyte_notebook.engine.recording import announce, ended, identified
+from flyte_notebook.engine.reuse import Reused
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded, converter
 from flyte_notebook.record.model import Phase
@@ -45,14 +46,47 @@ class _Traced:
         parent = frame.parent(func.__name__)
         if not parent.open:
             raise errors.ActionAbortedError(f"{func.__name__} was called after {parent.run.name} had ended")
-        inputs = _encoded(inspect.signature(func).bind(*args, **kwargs).arguments)
-        self.call: Call = identified(parent, func.__qualname__, func.__name__, frame.group, "trace", inputs)
+        arguments = inspect.signature(func).bind(*args, **kwargs).arguments
+        self.call: Call = identified(
+            parent, func.__qualname__, func.__name__, frame.group, "trace", _encoded(arguments)
+        )
         self.frame = frame._replace(node=self.call, group=None, traced=True)
+        self._func = func
         self._items: list[Any] = []
+        self._runner: asyncio.Task[Any] | None = None
         announce(self.call)
+        self.recovered = self._recover(by_place=not arguments)
+        """What it returned in the run that is being resumed, if it did."""
+        if self.recovered is None:
+            self._begin()
+
+    def _recover(self, by_place: bool) -> Reused | None:
+        """A recorded result. Without arguments a call is known by its place alone: what time it is, say."""
+        run = self.call.run
+        # Inputs that could not be encoded cannot be compared.
+        if run.recovery is None or self.call.inputs is None:
+            return None
+        found = run.recovery.take(self.call, run.fingerprint(self._func), by_place=by_place)
+        if found is None or found.past.output is None:
+            return None
+        try:
+            value = converter(Any).decode(found.past.output, run.store.blobs)
+        except Exception:  # noqa: BLE001 - whatever is wrong with the recorded value, the call makes it anew
+            return None
+        self._end(
+            Phase.SUCCEEDED,
+            output=found.past.output,
+            recovered=True,
+            source_run=found.run,
+            source_id=found.past.id,
+            fingerprint=found.past.fingerprint,
+        )
+        return Reused(value)
+
+    def _begin(self) -> None:
         self.call.attempt = 1
         self._runner = self._adopt()
-        run = parent.run
+        run = self.call.run
         run.publish(events.AttemptStarted(run.name, self.call.id or "", 1, events.now()))
 
     def _adopt(self) -> asyncio.Task[Any] | None:
@@ -89,7 +123,7 @@ class _Traced:
 
     def result(self, value: Any) -> Any:
         """The call returned `value`."""
-        self._end(Phase.SUCCEEDED, output=_encoded(value))
+        self._end(Phase.SUCCEEDED, output=_encoded(value), fingerprint=self.call.run.fingerprint(self._func))
         return value
 
     def exhausted(self) -> None:
@@ -122,6 +156,8 @@ def _function(func: Callable[..., Any]) -> Callable[..., Any]:
         if frame is None:
             return func(*args, **kwargs)
         record = _Traced(func, frame, args, kwargs)
+        if record.recovered is not None:
+            return record.recovered.value
         with record.inside():
             value = func(*args, **kwargs)
         return record.result(value)
@@ -135,6 +171,8 @@ def _coroutine(func: Callable[..., Any]) -> Callable[..., Any]:
         if frame is None:
             return await func(*args, **kwargs)
         record = _Traced(func, frame, args, kwargs)
+        if record.recovered is not None:
+            return record.recovered.value
         with record.inside():
             value = await func(*args, **kwargs)
         return record.result(value)
@@ -149,6 +187,9 @@ def _generator(func: Callable[..., Any]) -> Callable[..., Any]:
             yield from func(*args, **kwargs)
             return
         record = _Traced(func, frame, args, kwargs)
+        if record.recovered is not None:
+            yield from record.recovered.value
+            return
         source = func(*args, **kwargs)
         try:
             while True:
@@ -172,6 +213,10 @@ def _async_generator(func: Callable[..., Any]) -> Callable[..., Any]:
                 yield item
             return
         record = _Traced(func, frame, args, kwargs)
+        if record.recovered is not None:
+            for item in record.recovered.value:
+                yield item
+            return
         source = func(*args, **kwargs)
         try:
             while True:

@@ -18,12 +18,13 @@ from flyte_notebook.record.model import ErrorRecord, Phase
 
 if TYPE_CHECKING:
     from flyte_notebook.engine.interface import Interface
+    from flyte_notebook.engine.recovery import Recovery
 
 
 class Cell:
     """What an open cell offers to whoever runs its code."""
 
-    def __init__(self, settings: Settings, origin: Origin) -> None:
+    def __init__(self, settings: Settings, origin: Origin, recovery: Recovery | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.run: LiveRun | None = None
         """The run, once a task was called."""
@@ -31,6 +32,7 @@ class Cell:
         self.outputs: Encoded | Draft | None = None
         self._settings = settings
         self._origin = origin
+        self.recovery = recovery
         self._owner = asyncio.current_task()
         self._lock = threading.Lock()
         self._ending = False
@@ -45,7 +47,7 @@ class Cell:
                     raise errors.ActionAbortedError(
                         f"{first_name} was called after its cell had ended: await it in the cell that makes it"
                     )
-                self.run = LiveRun(first_name, self._settings, self._origin, self.loop)
+                self.run = LiveRun(first_name, self._settings, self._origin, self.loop, self.recovery)
                 self.run.owner = self._owner
         return self.run.root
 
@@ -112,8 +114,9 @@ async def open_cell(
     cell_id: str | None = None,
     notebook: str | None = None,
     settings: Settings | None = None,
+    recovery: Recovery | None = None,
 ) -> AsyncIterator[Cell]:
-    """Inside this block a task call is an action; the first one creates the run.
+    """Inside this block a task call is an action; the first one creates the run, which resumes that of `recovery`.
 
     At the end of the block its unfinished actions are cancelled, awaited and recorded, and everything is committed.
 
@@ -123,7 +126,7 @@ async def open_cell(
         JournalError: the record could not be written.
     """
     __tracebackhide__ = True
-    cell = Cell(settings or Settings(), Origin(notebook, cell_id, source))
+    cell = Cell(settings or Settings(), Origin(notebook, cell_id, source), recovery)
     caller = current_action()
     token = enter(Frame(None, cell, custom_context=dict(cell._settings.custom_context)))
     with output.capturing(), interrupt.catching(cell.loop, cell.stop, cell.met), _adopted(cell, caller):

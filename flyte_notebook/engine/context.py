@@ -18,6 +18,7 @@ from flyte_notebook.record.model import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from flyte_notebook.engine.recovery import Recovery
     from flyte_notebook.engine.runs import LiveRun
 
 
@@ -161,6 +162,8 @@ class Opener(Protocol):
     """Something that becomes a run when its first task is called: a cell."""
 
     loop: asyncio.AbstractEventLoop
+    recovery: Recovery | None
+    """What runs started here can recover."""
 
     def open(self, first_name: str) -> Node:
         """The root of the run; created at the first call and named after `first_name`."""

@@ -1,10 +1,8 @@
-"""How often and how long a body may run, and whether it has to: retries, timeouts, cache."""
+"""How often and how long a body may run: retries and timeouts."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook import errors
@@ -137,35 +135,3 @@ async def _timed(
     with queued, running:
         queued.start()
         return await executor.execute(call, task.func, values, started_in_time)
-
-
-def cache_key(call: Call, task: Callee) -> str | None:
-    """The key under which this call's success may be reused, or None when it is not cached.
-
-    Made of the task's name, its version (the transitive fingerprint unless another is declared) and the inputs,
-    without those the declaration ignores.
-    """
-    settings = call.run.settings
-    cache = None if settings.disable_run_cache else task.caching(settings.cache)
-    if cache is None:
-        return None
-    inputs = task.interface.digest_without(call.inputs, cache.get_ignored_inputs(), call.run.store.blobs)
-    key = blake2b(inputs, digest_size=20)
-    for part in (task.name, task.version(cache, partial(call.run.fingerprint, task.func))):
-        key.update(part.encode() + b"\0")
-    return key.hexdigest()
-
-
-def cached(call: Call, task: Callee, key: str) -> tuple[str, Encoded] | None:
-    """The run and output of a recorded success with this key whose data is still there, or None."""
-    settings = call.run.settings
-    cache = task.caching(settings.cache)
-    if settings.overwrite_cache or cache is None or cache.behavior == "override":
-        return None
-    found = call.run.store.journal.cached(key)
-    if found is None:
-        return None
-    run, _, output = found
-    if not output.is_whole(call.run.store.blobs):
-        return None
-    return run, output

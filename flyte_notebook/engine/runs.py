@@ -24,6 +24,7 @@ from flyte_notebook.record.store import open_store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from flyte_notebook.engine.recovery import Recovery
     from flyte_notebook.record.codec import Encoded
 
 live_runs: dict[str, LiveRun] = {}
@@ -48,6 +49,27 @@ class Settings:
     raw_data_path: str | None = None
     declared: Mapping[str, Any] = field(default_factory=dict)
     """JSON-able options without meaning in a kernel, kept for the record: labels, project, domain, image, …"""
+
+    def recorded(self) -> dict[str, Any]:
+        """JSON-able: what was asked for, for the record; `of_record` reads it again."""
+        asked = {name: getattr(self, name) for name in _RECORDED}
+        return {"mode": self.mode, **{name: value for name, value in asked.items() if value}, **self.declared}
+
+    @classmethod
+    def of_record(cls, options: Mapping[str, Any]) -> Settings:
+        """The settings of a recorded run, for one that resumes it; its name stays its own."""
+        declared = {name: value for name, value in options.items() if name not in (*_RECORDED, "mode", "keep")}
+        return cls(**{name: options[name] for name in _RECORDED if name in options}, declared=declared)
+
+
+_RECORDED = (
+    "cache",
+    "overwrite_cache",
+    "disable_run_cache",
+    "max_action_concurrency",
+    "custom_context",
+    "raw_data_path",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +112,16 @@ class LiveRun:
     """One run of this process, bound to the event loop that it was started on."""
 
     def __init__(
-        self, first_name: str, settings: Settings, origin: Origin, loop: asyncio.AbstractEventLoop | None = None
+        self,
+        first_name: str,
+        settings: Settings,
+        origin: Origin,
+        loop: asyncio.AbstractEventLoop | None = None,
+        recovery: Recovery | None = None,
     ) -> None:
         self.settings = settings
+        self.recovery = recovery
+        """What the run that this one resumes has on record."""
         self.store = open_store()
         self.name = self._free_name(settings.name, first_name)
         self.loop = loop or asyncio.get_running_loop()
@@ -122,9 +151,9 @@ class LiveRun:
                 origin.notebook,
                 origin.cell_id,
                 origin.source,
-                None,
+                recovery.run if recovery is not None else None,
                 settings.hide,
-                {"mode": settings.mode, "custom_context": dict(settings.custom_context), **settings.declared},
+                settings.recorded() | ({"keep": True} if recovery is not None and recovery.keep else {}),
             )
         )
 

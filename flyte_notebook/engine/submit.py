@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flyte_notebook import errors
-from flyte_notebook.engine import bridge, failures, output, policies
+from flyte_notebook.engine import bridge, failures, policies, reuse
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
+from flyte_notebook.engine.recording import announce, ended, identified
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded
 from flyte_notebook.record.model import Phase
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from flyte_notebook.engine.interface import Interface
     from flyte_notebook.engine.runs import LiveRun
     from flyte_notebook.record.blobs import BlobStore
-
-_ROOT = "flyte"
-"""What stands for the missing parent of a root action in its id: ids are equal from run to run, so resume finds them."""
 
 
 class Callee(Protocol):
@@ -83,9 +80,11 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         _introduce(run, task)
     announce(call)
 
-    key = policies.cache_key(call, task)
-    if key is not None and (hit := policies.cached(call, task, key)) is not None:
-        return await _reused(call, task, *hit)
+    if run.recovery is not None and (recovered := await reuse.recovered(call, task, run.recovery)) is not None:
+        return recovered.value
+    key = reuse.cache_key(call, task)
+    if key is not None and (cached := await reuse.cached(call, task, key)) is not None:
+        return cached.value
     acting = _act(call, task, values if immutable else None, key, frame.custom_context)
     me = asyncio.current_task()
     if me is not None and getattr(me.get_coro(), "cr_frame", None) is sys._getframe():
@@ -178,75 +177,12 @@ async def _act(
     return value if immutable else await decoded(task, result, call.run.store.blobs)
 
 
-async def _reused(call: Call, task: Callee, source_run: str, result: Encoded) -> Any:
-    """End an action with a recorded success instead of running it."""
-    ended(
-        call,
-        Phase.SUCCEEDED,
-        output=result,
-        cached=True,
-        source_run=source_run,
-        fingerprint=call.run.fingerprint(task.func),
-    )
-    return await decoded(task, result, call.run.store.blobs)
-
-
-def identified(
-    parent: Node, task_name: str, short_name: str, group: str | None, kind: str, inputs: Encoded | None
-) -> Call:
-    """Make the action of a call; its id is a hash of parent, task, group, inputs and call sequence among equals."""
-    base = blake2b(
-        f"{parent.id or _ROOT}\0{kind}\0{task_name}\0{group or ''}\0".encode() + (inputs.digest if inputs else b""),
-        digest_size=10,
-    )
-    action_id = base.hexdigest()
-    with parent.run.numbering:  # traces are numbered in whatever thread they run
-        earlier = parent.counts.get(action_id, 0)
-        parent.counts[action_id] = earlier + 1
-    if earlier:
-        base.update(earlier.to_bytes(8))
-        action_id = base.hexdigest()
-    call = Call(parent, action_id, task_name, short_name, group, kind)
-    call.inputs = inputs
-    return call
-
-
-def announce(call: Call) -> None:
-    """Put a new action on record."""
-    run = call.run
-    run.publish(
-        events.ActionSubmitted(
-            run.name,
-            call.id or "",
-            call.parent.id,
-            call.task_name,
-            call.short_name,
-            call.group,
-            call.kind,
-            call.inputs,
-            events.now(),
-        )
-    )
-
-
 def _introduce(run: LiveRun, task: Callee) -> None:
     """Put a task on record the first time a run calls it."""
     run.seen.add(task.name)
     run.publish(
         events.TaskSeen(run.name, task.name, run.fingerprint(task.func), source_of(task.func), task.declarations())
     )
-
-
-def ended(call: Call, phase: Phase, **what: Any) -> None:
-    """Put the end of an action on record; `what` are fields of `ActionEnded`. After its run's end it is too late."""
-    if call.run.phase.terminal:
-        return
-    output.flush(call)
-    if call.report is not None:
-        call.report.conclude(call)
-    call.open = False
-    call.phase = phase
-    call.run.publish(events.ActionEnded(call.run.name, call.id or "", phase, events.now(), **what))
 
 
 async def sealed(draft: Draft, blobs: BlobStore) -> Encoded:

@@ -22,8 +22,8 @@ from flyte_notebook.api.environment import TaskEnvironment
 from flyte_notebook.api.run import Run
 from flyte_notebook.engine import bridge
 from flyte_notebook.engine import cell as engine_cell
-from flyte_notebook.engine.runs import Settings
-from flyte_notebook.notebook import frontend
+from flyte_notebook.engine.runs import Origin, Settings
+from flyte_notebook.notebook import frontend, resume, sources
 from flyte_notebook.notebook.options import CELL, Words
 from flyte_notebook.notebook.rewrite import MARKER, cell_lines
 from flyte_notebook.notebook.tracebacks import brief, prune
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from IPython.core.interactiveshell import InteractiveShell
+
+    from flyte_notebook.engine.recovery import Recovery
 
 DEFAULT_ENVIRONMENT = "notebook"
 
@@ -42,6 +44,9 @@ environments: dict[str, TaskEnvironment] = {}
 
 _current: ContextVar[CellBlock] = ContextVar("flyte_notebook_cell_block")
 
+_instead: ContextVar[Origin | None] = ContextVar("flyte_notebook_cell_origin", default=None)
+"""Where a cell belongs that is run again from elsewhere."""
+
 
 class CellBlock:
     """The `async with` around the body of one cell."""
@@ -49,7 +54,7 @@ class CellBlock:
     def __init__(self, shell: InteractiveShell, line: str, source: str) -> None:
         self.shell = shell
         self.line = line
-        self.source = source
+        self.where = _instead.get() or frontend.origin(shell, source)
         self.value: Any = None
         self._engine: engine_cell.Cell
         self._opened: AbstractAsyncContextManager[engine_cell.Cell]
@@ -58,12 +63,12 @@ class CellBlock:
         """Bind the names and open the cell.
 
         Raises:
-            UsageError: the options after `%%flyte` are wrong.
+            UsageError: the options after `%%flyte` are wrong, or there is nothing to resume.
         """
         __tracebackhide__ = True
         words = CELL.parse(self.line)
         bind_names(self.shell.user_ns, words)
-        where = frontend.origin(self.shell, self.source)
+        where = self.where
         image = words.values.get("--image")
         self._opened = engine_cell.open_cell(
             source=where.source,
@@ -74,6 +79,7 @@ class CellBlock:
                 cache=words.values.get("--cache"),
                 declared={"image": image} if image else {},
             ),
+            recovery=await self._recovery(words),
         )
         self._engine = await self._opened.__aenter__()
         _current.set(self)
@@ -84,6 +90,7 @@ class CellBlock:
     ) -> bool:
         """End the run; exceptions of the body keep only the frames of the user's code."""
         __tracebackhide__ = True
+        sources.remember(self.shell, self.where)
         try:
             await self._opened.__aexit__(kind, error, tb)
         except BaseException as raised:  # noqa: BLE001 - whatever it is, only the way it is shown changes
@@ -91,6 +98,20 @@ class CellBlock:
         if error is not None:
             prune(error)
         return False
+
+    async def _recovery(self, words: Words) -> Recovery | None:
+        wanted, keep = words.values.get("--resume"), "--keep" in words.switches
+        if wanted is None:
+            if keep:
+                raise UsageError("--keep says what to recover: type it with --resume, as in %%flyte --resume --keep")
+            return None
+        return await resume.recovery(resume.resumable(self.shell, wanted, self.where), keep)
+
+    @property
+    def run(self) -> Run | None:
+        """The run, once a task was called."""
+        run = self._engine.run
+        return None if run is None else Run(run.name, run.store)
 
     async def keep(self, value: Any) -> None:
         """Take the cell's last expression as its result; what was called and not awaited is awaited here."""
@@ -144,16 +165,27 @@ def run_nested(shell: InteractiveShell, line: str, body: str) -> Any:
         SyntaxError: the body is not Python.
     """
     __tracebackhide__ = True
+    return bridge.run_sync(_run_text, shell, line, body)
+
+
+async def run_again(shell: InteractiveShell, line: str, body: str, where: Origin) -> Run | None:
+    """Run the cell at `where` once more; its new run, or None when it has called no task. Raises as `run_nested`."""
+    __tracebackhide__ = True
+    token = _instead.set(where)
+    try:
+        await _run_text(shell, line, body)
+        return _current.get().run
+    finally:
+        _instead.reset(token)
+
+
+async def _run_text(shell: InteractiveShell, line: str, body: str) -> Any:
+    __tracebackhide__ = True
     source = f"%%flyte {line}\n{body}"
     marker, *rest = cell_lines(source.splitlines(keepends=True))
     text = marker + _transformed(shell, "".join(rest))
     filename = shell.compile.cache(text, shell.execution_count, raw_code=source)
     tree = shell.transform_ast(shell.compile.ast_parse(text, filename=filename))
-    return bridge.run_sync(_run_tree, shell, tree, filename, body)
-
-
-async def _run_tree(shell: InteractiveShell, tree: ast.Module, filename: str, body: str) -> Any:
-    __tracebackhide__ = True
     # All but the last statement, which is the call of `result` that IPython would display.
     module = ast.Module(tree.body[:-1], tree.type_ignores)
     with shell.compile.extra_flags(ast.PyCF_ALLOW_TOP_LEVEL_AWAIT):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from flyte_notebook.api import run as handle
 from flyte_notebook.engine.runs import live_runs
-from flyte_notebook.errors import FlyteNotebookError
+from flyte_notebook.errors import BaseRuntimeError, FlyteNotebookError
 from flyte_notebook.notebook import finished
-from flyte_notebook.notebook.options import Argument, Command, Option, Words
+from flyte_notebook.notebook.options import Argument, Command, Option, Words, recent_runs
 from flyte_notebook.notebook.text import count
 from flyte_notebook.record.store import open_store
 
@@ -30,15 +31,11 @@ EXECUTORS = "flyte_notebook.executors"
 """Entry-point group of the places where tasks can run, besides this kernel."""
 
 
-def _recent() -> Iterable[str]:
-    return [run.name for run in open_store().journal.runs(50)]
-
-
 def _backends() -> Iterable[str]:
     return ["kernel", *sorted(entry.name for entry in entry_points(group=EXECUTORS))]
 
 
-_RUN = Argument("RUN", choices=_recent)
+_RUN = Argument("RUN", choices=recent_runs)
 
 COMMANDS: dict[str, Command] = {
     command.name.split()[1]: command
@@ -46,7 +43,12 @@ COMMANDS: dict[str, Command] = {
         Command("%flyte runs", "all runs on record, newest first, as a DataFrame"),
         Command("%flyte show", "draw a recorded run again", (_RUN,)),
         Command("%flyte cancel", "stop a run that is going on in this kernel", (_RUN,)),
-        Command("%flyte resume", "which runs can be resumed", (_RUN,)),
+        Command(
+            "%flyte resume",
+            "run again what failed, changed or never ran",
+            (_RUN,),
+            (Option("--keep", "recover every success, also where the code has changed"),),
+        ),
         Command("%flyte use", "where tasks run", (Argument("BACKEND", choices=_backends),)),
         Command("%flyte export", "write a run's tree to a file.html or file.json", (Argument("FILE", True), _RUN)),
         Command(
@@ -75,6 +77,9 @@ def execute(shell: InteractiveShell, line: str) -> Any:
     words = command.parse(rest)
     try:
         return _ACTIONS[name](shell, words)
+    except BaseRuntimeError:
+        # A task's failure, while a run is resumed.
+        raise
     except FlyteNotebookError as error:
         # About the store or a name, not about code: a traceback would say nothing.
         raise UsageError(str(error)) from None
@@ -126,12 +131,9 @@ def _going_on() -> str:
     return f"Going on here: {', '.join(live_runs)}." if live_runs else "No run is."
 
 
-def _resume(shell: InteractiveShell, words: Words) -> None:
-    run = _chosen(words)
-    raise UsageError(
-        f"{run.name} is on record ({run.phase}), and this version cannot resume runs: run its cell again; tasks with "
-        "cache='auto' reuse what they have done. `%flyte show` draws what there is."
-    )
+def _resume(shell: InteractiveShell, words: Words) -> Any:
+    run = handle.Run(_chosen(words).name, open_store())
+    return run.resume(keep="--keep" in words.switches)
 
 
 def _use(shell: InteractiveShell, words: Words) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, context_matcher
@@ -10,7 +9,7 @@ from IPython.core.completer import SimpleCompletion, context_matcher
 from flyte_notebook.errors import FlyteNotebookError
 from flyte_notebook.notebook import cell
 from flyte_notebook.notebook.commands import COMMANDS
-from flyte_notebook.notebook.options import CELL, Command
+from flyte_notebook.notebook.options import CELL, Choices, Command
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext
@@ -46,23 +45,24 @@ def _after(command: Command, words: list[str], known: dict[str, list[str]]) -> l
     taken = 0
     pending = None
     for word in words:
-        if pending is not None:
+        if pending is not None and not word.startswith("-"):
             pending = None
         elif word.startswith("-"):
             pending = next((option for option in command.options if option.name == word and option.value), None)
         else:
             taken += 1
-    if pending is not None:
-        return list(pending.choices)
     options = [option.name for option in command.options if option.name not in words]
+    if pending is not None:
+        return [*pending.choices, *_offered(pending.suggested), *(options if pending.optional else ())]
     if taken >= len(command.arguments):
         return options
     argument = command.arguments[taken]
-    offered: Iterable[str] = known.get(argument.name, ())
-    if argument.choices is not None:
-        try:
-            offered = argument.choices()
-        except FlyteNotebookError:
-            # The store cannot be read: the command itself will say so.
-            offered = ()
-    return [*offered, *options]
+    return [*known.get(argument.name, ()), *_offered(argument.choices), *options]
+
+
+def _offered(choices: Choices | None) -> list[str]:
+    try:
+        return list(choices()) if choices is not None else []
+    except FlyteNotebookError:
+        # The store cannot be read: the command itself will say so.
+        return []

@@ -5,13 +5,16 @@ from __future__ import annotations
 import atexit
 import contextlib
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import get_asyncio_loop
 
+from flyte_notebook.api import resume as api_resume
 from flyte_notebook.api import sdk
 from flyte_notebook.engine import bridge, runs
 from flyte_notebook.notebook import cell, commands, frontend, tracebacks
+from flyte_notebook.notebook.again import run_again
 from flyte_notebook.notebook.completion import matcher
 from flyte_notebook.notebook.options import CELL
 from flyte_notebook.notebook.rewrite import CellText, CellTree
@@ -45,6 +48,8 @@ def load(shell: InteractiveShell) -> None:
     undo.enter_context(sdk.guarded())
     undo.callback(setattr, runs, "current_origin", runs.current_origin)
     runs.current_origin = lambda: frontend.origin(shell)
+    undo.callback(setattr, api_resume, "resume_cell", api_resume.resume_cell)
+    api_resume.resume_cell = partial(run_again, shell)
     views = Views(shell)
     views.open()
     undo.callback(views.close)

@@ -14,6 +14,7 @@ from typing import get_args
 from IPython.core.error import UsageError
 
 from flyte_notebook.api.behavior import CacheBehavior
+from flyte_notebook.record.store import open_store
 
 Choices = Callable[[], Iterable[str]]
 
@@ -29,11 +30,16 @@ class Option:
     choices: tuple[str, ...] = ()
     """The values accepted; empty: any."""
     example: str = ""
+    optional: bool = False
+    """True when the value may be left out; it is "" then."""
+    suggested: Choices | None = None
+    """What Tab offers as the value; not a restriction."""
 
     @property
     def usage(self) -> str:
-        """`[--cache auto|disable]`."""
+        """`[--cache auto|disable]`, `[--resume [RUN]]`."""
         shown = "|".join(self.choices) or self.value
+        shown = f"[{shown}]" if self.optional else shown
         return f"[{self.name} {shown}]" if self.value else f"[{self.name}]"
 
 
@@ -88,6 +94,8 @@ class Command:
                 if equals:
                     raise UsageError(f"{name} takes no value. Type: {self.usage}")
                 switches.add(name)
+            elif option.optional:
+                values[name] = value if equals else words.pop(0) if words and not words[0].startswith("-") else ""
             else:
                 values[name] = self._checked(option, value if equals else words.pop(0) if words else "")
         self._count(positionals)
@@ -137,6 +145,11 @@ def _split(line: str, command: Command) -> list[str]:
         raise UsageError(f"a quote is not closed in: {command.name} {line.strip()}") from None
 
 
+def recent_runs() -> Iterable[str]:
+    """Names for Tab, the newest first."""
+    return [run.name for run in open_store().journal.runs(50)]
+
+
 CELL = Command(
     "%%flyte",
     "Run the cell's tasks as a run.",
@@ -146,6 +159,14 @@ CELL = Command(
         Option(
             "--cache", "what tasks do that declare no cache themselves", "BEHAVIOR", get_args(CacheBehavior), "auto"
         ),
+        Option(
+            "--resume",
+            "recover what an earlier run of the cell, or RUN, has on record as succeeded and unchanged",
+            "RUN",
+            optional=True,
+            suggested=recent_runs,
+        ),
+        Option("--keep", "with --resume: recover every success, also where the code has changed"),
         Option("--hide", "keep what tasks print out of the cell; it stays on record"),
     ),
 )

@@ -100,6 +100,8 @@ class ActionEnded(NamedTuple):
     """Of the task that produced the output; what resume compares. None unless SUCCEEDED."""
     cache_key: str | None = None
     """Set when this success may be reused by later calls with the same key."""
+    source_id: str | None = None
+    """The action of `source_run` that was recovered."""
 
 
 class OutputWritten(NamedTuple):

@@ -137,6 +137,8 @@ class DataclassConverter(Converter):
                 yield field.name, field.default
             elif field.default_factory is not dataclasses.MISSING:
                 yield field.name, field.default_factory()
+            elif field.init:
+                raise outdated(self.cls, f"without the field {field.name}")
 
 
 class TableConverter(DataclassConverter):

@@ -7,21 +7,21 @@ import sqlite3
 from collections import deque
 from typing import TYPE_CHECKING
 
-from flyte_notebook.record import housekeeping, lookup, queries, schema
+from flyte_notebook.record import history, housekeeping, lookup, queries, schema
 from flyte_notebook.record.gate import gate
 from flyte_notebook.record.replay import Replay
 from flyte_notebook.record.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
     from types import EllipsisType
 
     from flyte_notebook.record.encoded import Encoded
     from flyte_notebook.record.events import Event, Noted
+    from flyte_notebook.record.history import Content, Past
     from flyte_notebook.record.model import Action, Attempt, ErrorRecord, LogLine, Run, TaskRecord
-    from flyte_notebook.record.queries import Success
 
 
 class Journal:
@@ -94,6 +94,11 @@ class Journal:
         with self.reading() as connection:
             return queries.task(connection, self._found(connection, run), task_name)
 
+    def tasks(self, run: str) -> list[str]:
+        """Names of the tasks that were called in the run, in order of their first call."""
+        with self.reading() as connection:
+            return queries.tasks(connection, self._found(connection, run))
+
     def replay(self, run: str) -> Iterator[Event]:
         """The run as events, enough to build the same tree; `Replay` says in which order."""
         with self.reading() as connection:
@@ -106,6 +111,11 @@ class Journal:
         """The actions of a run, in order of start; of submission where they started together."""
         with self.reading() as connection:
             return queries.actions(connection, self._found(connection, run))
+
+    def root(self, run: str) -> Action | None:
+        """The first action that was submitted at the top of a run."""
+        with self.reading() as connection:
+            return queries.root(connection, self._found(connection, run))
 
     def attempts(self, run: str, action_id: str) -> list[Attempt]:
         """The attempts of an action, from the first; empty when no body of it was started."""
@@ -149,10 +159,15 @@ class Journal:
         with self.reading(transaction=False) as connection:
             return queries.cached(connection, cache_key)
 
-    def succeeded(self, run: str) -> Iterator[Success]:
-        """What resuming may reuse: the actions of a run that succeeded, in order of submission."""
+    def past(self, run: str) -> list[Past]:
+        """What resuming may reuse: the actions of a run that have ended, in order of submission."""
         with self.reading() as connection:
-            return iter(queries.succeeded(connection, self._found(connection, run)))
+            return history.past(connection, self._found(connection, run))
+
+    def contents(self, keys: Sequence[int]) -> list[Content]:
+        """What else is on record of the actions with these keys, which are `past`'s, in order of submission."""
+        with self.reading() as connection:
+            return history.contents(connection, keys)
 
     # --- keeping it small -------------------------------------------------------------------------------------------
 

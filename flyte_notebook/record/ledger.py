@@ -221,7 +221,9 @@ class Ledger:
         self._rare.setdefault("attempts", {})[action, number] = [action, number, *columns]
 
     def _ended(self, event: events.ActionEnded) -> None:
-        run_name, action_id, phase, at, output, error, cached, recovered, source_run, fingerprint, cache_key = event
+        run_name, action_id, phase, at, output, error, cached, recovered, source_run, fingerprint, cache_key, source = (
+            event
+        )
         run, row = self._open(run_name, action_id)
         key = row[0]
         self._dirty[key] = row
@@ -236,7 +238,9 @@ class Ledger:
             if output.preview is not None or output.blob is not None:
                 row[_EXTRA] = rows.with_extra(row[_EXTRA], output=rows.rest_of(output))
         if error is not None or source_run is not None:
-            row[_EXTRA] = rows.with_extra(row[_EXTRA], error=rows.dump_error(error), source_run=source_run)
+            row[_EXTRA] = rows.with_extra(
+                row[_EXTRA], error=rows.dump_error(error), source_run=source_run, source_id=source
+            )
         if fingerprint is not None:
             row[_FINGERPRINT] = "=" if run.tasks.get(row[3]) == fingerprint else fingerprint
         if cache_key is not None:

@@ -51,7 +51,7 @@ def when(seconds: float) -> dt.datetime:
 _RUN = "SELECT key, name, phase, ended, kernel, host, pid FROM runs"
 _RUNS = """
     SELECT key, name, phase, ended, kernel, host, pid,
-           started, extra, notebook, cell_id, source, resumed_from,
+           started, extra, notebook, cell_id, source, resumed_from, options,
            -- Actions are numbered from 0 without gaps; counting them would read them all.
            (SELECT coalesce(max(a.key) - (runs.key << 32) + 1, 0) FROM actions AS a
             WHERE a.key >= runs.key << 32 AND a.key < (runs.key + 1) << 32)
@@ -111,7 +111,7 @@ def _unknown(connection: sqlite3.Connection, name: str) -> RunNotFoundError:
 
 def _run(connection: sqlite3.Connection, path: Path, row: tuple[Any, ...]) -> Run:
     run = _found(connection, path, row)
-    started, extra, notebook, cell_id, source, resumed_from, actions = row[7:]
+    started, extra, notebook, cell_id, source, resumed_from, options, actions = row[7:]
     error = run.died or rows.load_error(rows.parse(extra).get("error"))
     ended = run.ended if run.ended is not None or not run.over else started
     return Run(
@@ -127,6 +127,7 @@ def _run(connection: sqlite3.Connection, path: Path, row: tuple[Any, ...]) -> Ru
         pid=row[6],
         resumed_from=resumed_from,
         actions=actions,
+        options=rows.parse(options),
     )
 
 

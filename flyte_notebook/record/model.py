@@ -45,6 +45,8 @@ class Run:
     """Name of the run whose record this one recovers from."""
     actions: int
     """How many actions are on record."""
+    options: dict[str, Any]
+    """JSON-able: how it was asked to behave."""
 
 
 @dataclass(frozen=True, slots=True)

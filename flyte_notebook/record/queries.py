@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.record import rows
 from flyte_notebook.record.events import Noted
@@ -19,26 +19,23 @@ if TYPE_CHECKING:
     from flyte_notebook.record.lookup import Found
 
 
-class Success(NamedTuple):
-    """An action that succeeded, as resuming needs it."""
-
-    id: str
-    parent_id: str | None
-    task_name: str
-    fingerprint: str | None
-    inputs: bytes
-    """Structural digest of the inputs; empty if it had none."""
-    output: Encoded | None
+_COLUMNS = """
+    id, parent_id, task_name, short_name, grp, kind, phase, cached, recovered, attempts,
+    CASE WHEN started > 0 THEN started ELSE submitted END AS began, ended, extra
+"""
 
 
 def actions(connection: sqlite3.Connection, run: Found) -> list[Action]:
     """In order of start; of submission where they started together."""
-    sql = """
-        SELECT id, parent_id, task_name, short_name, grp, kind, phase, cached, recovered, attempts,
-               CASE WHEN started > 0 THEN started ELSE submitted END AS began, ended, extra
-        FROM actions WHERE key >= ? AND key < ? ORDER BY began, key
-    """
+    sql = f"SELECT {_COLUMNS} FROM actions WHERE key >= ? AND key < ? ORDER BY began, key"  # noqa: S608
     return [_action(run, *row) for row in connection.execute(sql, (run.first, run.end))]
+
+
+def root(connection: sqlite3.Connection, run: Found) -> Action | None:
+    """The first action that was submitted at the top."""
+    sql = f"SELECT {_COLUMNS} FROM actions WHERE key >= ? AND key < ? AND parent_id = '' ORDER BY key LIMIT 1"  # noqa: S608
+    row = connection.execute(sql, (run.first, run.end)).fetchone()
+    return None if row is None else _action(run, *row)
 
 
 def _action(
@@ -131,6 +128,11 @@ def task(connection: sqlite3.Connection, run: Found, name: str) -> TaskRecord | 
     return None if row is None else TaskRecord(row[0], row[1], row[2], json.loads(row[3]))
 
 
+def tasks(connection: sqlite3.Connection, run: Found) -> list[str]:
+    """Names of the tasks that were called in the run, in order of their first call."""
+    return [name for (name,) in connection.execute("SELECT name FROM tasks WHERE run = ? ORDER BY rowid", (run.key,))]
+
+
 def cached(connection: sqlite3.Connection, cache_key: str) -> tuple[str, str, Encoded] | None:
     """Run, action and output of the newest success with this key."""
     sql = f"""
@@ -143,20 +145,3 @@ def cached(connection: sqlite3.Connection, cache_key: str) -> tuple[str, str, En
         return None
     output = rows.unpack(row[2], rows.parse(row[3]).get("output"))
     return None if output is None else (row[0], row[1], output)
-
-
-def succeeded(connection: sqlite3.Connection, run: Found) -> list[Success]:
-    """Every action of the run that succeeded, in order of submission."""
-    sql = """
-        SELECT id, parent_id, actions.task_name, actions.fingerprint, tasks.fingerprint,
-               substr(inputs, 1, 16), output, extra
-        FROM actions LEFT JOIN tasks ON tasks.run = ? AND tasks.name = actions.task_name
-        WHERE key >= ? AND key < ? AND phase = 'SUCCEEDED' ORDER BY key
-    """
-    listed = []
-    for row in connection.execute(sql, (run.key, run.first, run.end)):
-        action_id, parent_id, task_name, mark, known, digest, output, extra = row
-        fingerprint = known if mark == "=" else mark or None
-        value = rows.unpack(output, rows.parse(extra).get("output"))
-        listed.append(Success(action_id, parent_id or None, task_name, fingerprint, digest or b"", value))
-    return listed

@@ -120,7 +120,7 @@ class Replay:
                 events.ActionEnded(
                     run.name, action_id, Phase(phase), ended, rows.unpack(output, more.get("output")),
                     rows.load_error(more.get("error")), bool(cached), bool(recovered), more.get("source_run"),
-                    fingerprint, cache_key or None,
+                    fingerprint, cache_key or None, more.get("source_id"),
                 )
             )  # fmt: skip
         elif run.over:

@@ -176,7 +176,7 @@ def test_a_sync_body_goes_on_in_its_thread_and_the_record_says_so():
     run = flyte.runs()[0]
     (action,) = run.actions()
     assert action.phase == "ABORTED"
-    notes = run._store.journal.notes(run.name, action.id)
+    notes = run.store.journal.notes(run.name, action.id)
     assert ("thread", "still running in a thread") in [(note.kind, note.text) for note in notes]
 
 

@@ -262,7 +262,7 @@ def test_the_result_of_a_thread_that_comes_late_is_noted():
         (action,) = run.actions()
         for _ in range(200):
             await asyncio.sleep(0.02)
-            notes = {note.kind: note.text for note in run._store.journal.notes(run.name, action.id)}
+            notes = {note.kind: note.text for note in run.store.journal.notes(run.name, action.id)}
             if "late" in notes:
                 assert "4242" in notes["late"]
                 done.set()
@@ -347,7 +347,7 @@ def test_every_attempt_is_recorded_with_what_the_user_raised():
         flyte.run(flaky)
     run = flyte.runs()[0]
     (action,) = run.actions()
-    journal = run._store.journal
+    journal = run.store.journal
     assert [attempt.error for attempt in journal.attempts(run.name, action.id)] == ["StopIteration: x"] * 2
 
 

@@ -37,7 +37,7 @@ async def both() -> int:
 
 def logs(run: flyte.Run) -> dict[str, str]:
     """Everything written, by short name and input."""
-    journal = run._store.journal
+    journal = run.store.journal
     return {action.id: "".join(line.text for line in journal.logs(run.name, action.id)) for action in run.actions()}
 
 

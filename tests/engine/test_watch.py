@@ -32,7 +32,7 @@ def in_a_thread(seconds: float) -> int:
 
 def hints(run: flyte.Run) -> list[str]:
     (action,) = run.actions()
-    return [note.text for note in run._store.journal.notes(run.name, action.id) if note.kind == "blocking"]
+    return [note.text for note in run.store.journal.notes(run.name, action.id) if note.kind == "blocking"]
 
 
 def test_a_blocking_body_gets_one_hint(monkeypatch):

@@ -308,13 +308,21 @@ def test_a_success_is_found_by_its_cache_key_before_it_is_committed(journal):
         assert journal.cached(f"k{number}") == (RUN, action_id(number), value(str(number)))
 
 
-def test_what_succeeded_is_listed_for_resuming(journal):
+def test_what_has_ended_is_listed_for_resuming(journal):
     put(journal, started(), events.TaskSeen(RUN, "env.work", "f1", None, {}))
-    put(journal, submitted(1, inputs=value("1")), attempted(1), submitted(2, parent=1), attempted(2))
+    put(journal, submitted(1, inputs=value("1"), group="g"), attempted(1), submitted(2, parent=1), attempted(2))
     put(journal, ended(2, fingerprint="f1", output=value("2")), ended(1, Phase.FAILED, error=BAD_ROW))
     put(journal, submitted(3, inputs=value("3")), ended(3, fingerprint="other", output=large("cd" * 32)), submitted(4))
-    put(journal, ended(4, output=None))
-    first, second, third = journal.succeeded(RUN)
-    assert first == (action_id(2), action_id(1), "env.work", "f1", b"", value("2"))
-    assert second == (action_id(3), None, "env.work", "other", value("3").digest, large("cd" * 32))
-    assert (third.fingerprint, third.output) == (None, None)
+    put(journal, ended(4, output=None, recovered=True, source_run="old-run", source_id="7"), submitted(5))
+    first, second, third, fourth = journal.past(RUN)
+    assert first[1:] == (action_id(1), None, "env.work", "task", Phase.FAILED, None, value("1").digest, None, None)
+    assert second[1:] == (
+        action_id(2), action_id(1), "env.work", "task", Phase.SUCCEEDED, "f1", b"", value("2"), None
+    )  # fmt: skip
+    assert (third.fingerprint, third.output) == ("other", large("cd" * 32))
+    assert (fourth.fingerprint, fourth.output, fourth.origin) == (None, None, ("old-run", "7"))
+    contents = journal.contents([first.key, third.key])
+    assert [(c.key, c.short_name, c.group, c.inputs, c.error) for c in contents] == [
+        (first.key, "work", "g", value("1"), BAD_ROW),
+        (third.key, "work", None, value("3"), None),
+    ]

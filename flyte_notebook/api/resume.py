@@ -1,0 +1,120 @@
+"""`run.resume()`: another run that recovers what this one has on record, and does the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import types
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from flyte_notebook.api import launch
+from flyte_notebook.api.task import defined
+from flyte_notebook.engine import bridge
+from flyte_notebook.engine.recovery import Recovery
+from flyte_notebook.errors import ResumeError
+from flyte_notebook.record.model import Phase
+
+if TYPE_CHECKING:
+    from flyte_notebook.api.run import Run
+    from flyte_notebook.record.store import Store
+
+resume_cell: Callable[[Run, bool], Awaitable[Run]] | None = None
+"""Runs the cell of a run again, to resume it; set by the front end that runs cells. The second argument is `keep`."""
+
+
+class Resume:
+    """`run.resume()` and `await run.resume.aio()`."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __call__(self, *, keep: bool = False) -> Run:
+        """Run again what failed, changed or never ran; return the new run, which links to this one.
+
+        Successes on record whose task and inputs are unchanged are recovered, with all they called; `keep` recovers
+        those too whose code has changed since. A run that has succeeded starts afresh.
+
+        Raises:
+            ResumeError: it still runs, or tasks that it needs are not defined here.
+            BaseRuntimeError: it failed again.
+        """
+        return bridge.run_sync(functools.partial(self.aio, keep=keep))
+
+    async def aio(self, *, keep: bool = False) -> Run:
+        """The same, awaited."""
+        __tracebackhide__ = True
+        run = self._run
+        record = run.record
+        if record.source is not None:
+            if resume_cell is None:
+                raise ResumeError(f"{run.name} was a notebook cell's: resume it in IPython or Jupyter, or run its code")
+            return await resume_cell(run, keep)
+        recovery = await recovery_of(run, keep)
+        root = run.action
+        if root is None:
+            raise ResumeError(f"{run.name} ended before its task was on record: start it anew")
+        missing = undefined(run.store, run.name)
+        if missing:
+            raise ResumeError(needs(run.name, missing))
+        task = defined(root.task_name)
+        assert task is not None
+        return await launch.again(task, run.inputs(), record.options, recovery)
+
+
+async def recovery_of(run: Run, keep: bool) -> Recovery | None:
+    """What can be recovered of a run; None, with a warning, when it has succeeded and there is nothing left to do.
+
+    Raises:
+        ResumeError: it is still running.
+    """
+    if run.phase is Phase.SUCCEEDED:
+        warnings.warn(f"{run.name} had succeeded: this run starts afresh", stacklevel=2)
+        return None
+    return await asyncio.to_thread(Recovery.load, run.store, run.name, keep=keep)
+
+
+def needs(run: str, missing: list[str]) -> str:
+    """The one line that names tasks that are not defined here."""
+    tasks = ", ".join(missing)
+    return (
+        f"{run} needs {tasks}, not defined in this kernel: run the cells that define {_them(missing)}, and resume again"
+    )
+
+
+def _them(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"
+
+
+def undefined(store: Store, run: str, source: str | None = None) -> list[str]:
+    """Names of the tasks in the run's record that are not defined in this process and that it would call again.
+
+    Those are the roots, and what the code of the tasks defined here, or the cell's `source`, speaks of by name: another
+    that is on record may have been edited away.
+    """
+    recorded = {name: defined(name) for name in store.journal.tasks(run)}
+    missing = sorted(name for name, task in recorded.items() if task is None)
+    if not missing:
+        return []
+    root = store.journal.root(run)
+    if source is None and root is not None and root.task_name in missing:
+        return missing
+    spoken = {word for task in recorded.values() if task is not None for word in _names(task.func)}
+    return [name for name in missing if (function := name.rpartition(".")[2]) in spoken or _within(function, source)]
+
+
+def _within(function: str, source: str | None) -> bool:
+    return source is not None and function in source and f"def {function}" not in source
+
+
+def _names(func: Callable[..., Any]) -> Iterator[str]:
+    """Every name that a function's code speaks of."""
+    code = getattr(inspect.unwrap(func), "__code__", None)
+    stack = [code] if code is not None else []
+    while stack:
+        code = stack.pop()
+        yield from code.co_names
+        yield from code.co_freevars
+        stack += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]

@@ -1,0 +1,111 @@
+"""Whether a body has to run at all: a recorded success may stand for it, recovered from the run being resumed, or cached."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flyte_notebook.engine.recording import ended
+from flyte_notebook.record.model import Phase
+
+if TYPE_CHECKING:
+    from flyte_notebook.engine.context import Call
+    from flyte_notebook.engine.recovery import Recovery
+    from flyte_notebook.engine.submit import Callee
+    from flyte_notebook.record.codec import Encoded
+
+_log = logging.getLogger(__name__)
+
+
+class Reused(NamedTuple):
+    """A fresh copy of a recorded result; None may be one."""
+
+    value: Any
+
+
+async def recovered(call: Call, task: Callee, recovery: Recovery) -> Reused | None:
+    """End the action with a success of the run that is being resumed, and bring the actions below it along.
+
+    None when there is none that can be read: the body has to run.
+    """
+    fingerprint = call.run.fingerprint(task.func)
+    while (found := recovery.take(call, fingerprint)) is not None:
+        output = found.past.output
+        assert output is not None
+        reused = await _read(call, task, output)
+        if reused is None:
+            continue
+        for event in recovery.subtree(found, call.id or ""):
+            call.run.publish(event._replace(run=call.run.name))
+        ended(
+            call,
+            Phase.SUCCEEDED,
+            output=output,
+            recovered=True,
+            source_run=found.run,
+            source_id=found.past.id,
+            # Of the code that made it, which with `--keep` need not be today's.
+            fingerprint=found.past.fingerprint,
+        )
+        return reused
+    return None
+
+
+async def cached(call: Call, task: Callee, key: str) -> Reused | None:
+    """End the action with a recorded success under this key; None when there is none that can be read."""
+    settings = call.run.settings
+    cache = task.caching(settings.cache)
+    if settings.overwrite_cache or cache is None or cache.behavior == "override":
+        return None
+    found = call.run.store.journal.cached(key)
+    if found is None:
+        return None
+    source_run, _, output = found
+    if not output.is_whole(call.run.store.blobs):
+        return None
+    reused = await _read(call, task, output)
+    if reused is not None:
+        ended(
+            call,
+            Phase.SUCCEEDED,
+            output=output,
+            cached=True,
+            source_run=source_run,
+            fingerprint=call.run.fingerprint(task.func),
+        )
+    return reused
+
+
+def cache_key(call: Call, task: Callee) -> str | None:
+    """The key under which this call's success may be reused, or None when it is not cached.
+
+    Made of the task's name, its version (the transitive fingerprint unless another is declared) and the inputs,
+    without those the declaration ignores.
+    """
+    settings = call.run.settings
+    cache = None if settings.disable_run_cache else task.caching(settings.cache)
+    if cache is None:
+        return None
+    inputs = task.interface.digest_without(call.inputs, cache.get_ignored_inputs(), call.run.store.blobs)
+    key = blake2b(inputs, digest_size=20)
+    for part in (task.name, task.version(cache, partial(call.run.fingerprint, task.func))):
+        key.update(part.encode() + b"\0")
+    return key.hexdigest()
+
+
+async def _read(call: Call, task: Callee, output: Encoded) -> Reused | None:
+    """The value again, as the type that is annotated now; None when that fails, for whatever reason."""
+    blobs = call.run.store.blobs
+    try:
+        if output.is_slow(blobs):
+            return Reused(await asyncio.to_thread(task.interface.decode_output, output, blobs))
+        return Reused(task.interface.decode_output(output, blobs))
+    except asyncio.CancelledError:
+        ended(call, Phase.ABORTED)
+        raise
+    except Exception as error:  # noqa: BLE001 - damaged data, a class that has changed: running the body mends both
+        _log.warning("the recorded result of %s cannot be read and is made anew: %s", call.short_name, error)
+        return None

@@ -1,0 +1,50 @@
+"""`run.resume()` of a cell's run, and `%flyte resume`: the cell is run once more, from wherever that is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flyte_notebook.api.resume import needs, undefined
+from flyte_notebook.engine.runs import Origin
+from flyte_notebook.errors import ResumeError
+from flyte_notebook.notebook import cell, sources
+from flyte_notebook.notebook.options import CELL
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from flyte_notebook.api.run import Run
+
+
+async def run_again(shell: InteractiveShell, run: Run, keep: bool) -> Run:
+    """Run the cell of `run` once more: its newest text in this kernel, else the recorded one; the new run.
+
+    Raises:
+        ResumeError: that would bind names that this kernel has bound anew, or tasks that it calls are not defined.
+    """
+    record = run.record
+    assert record.source is not None
+    ran = sources.newest(shell, record.cell_id, record.source)
+    source = ran.source if ran is not None else record.source
+    taken = sources.rebound(shell, source, ran)
+    if taken:
+        raise ResumeError(
+            f"running the cell of {run.name} again would bind {', '.join(taken)}, which this kernel has bound since: "
+            f"type %%flyte --resume {run.name} in the cell that is to run"
+        )
+    missing = undefined(run.store, run.name, source)
+    if missing:
+        raise ResumeError(needs(run.name, missing))
+    first, _, body = source.lstrip().partition("\n")
+    line = f"{plain_options(first)} --resume {run.name}{' --keep' if keep else ''}".strip()
+    new = await cell.run_again(shell, line, body, Origin(record.notebook, record.cell_id, source))
+    if new is None:
+        raise ResumeError(f"the cell of {run.name} calls no task any more")
+    return new
+
+
+def plain_options(first: str) -> str:
+    """The options of a `%%flyte` line without those about resuming."""
+    words = CELL.parse(first.partition("%%flyte")[2])
+    options = [f"{name} {value!r}" for name, value in words.values.items() if name != "--resume"]
+    return " ".join([*words.positionals, *options, *sorted(words.switches - {"--keep"})])

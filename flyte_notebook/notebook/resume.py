@@ -1,0 +1,78 @@
+"""`%%flyte --resume`: which run a cell resumes, and what it recovers from it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from IPython.core.error import UsageError
+
+from flyte_notebook.engine.recovery import Recovery
+from flyte_notebook.errors import ResumeError, RunNotFoundError
+from flyte_notebook.notebook import frontend, sources
+from flyte_notebook.record.model import Phase
+from flyte_notebook.record.store import open_store
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from flyte_notebook.engine.runs import Origin
+    from flyte_notebook.record import model
+    from flyte_notebook.record.journal import Journal
+
+_CANDIDATES = 8
+
+
+def resumable(shell: InteractiveShell, wanted: str, where: Origin) -> model.Run:
+    """The run that a cell at `where` resumes: the one that is `wanted`, else the cell's last, else the notebook's last.
+
+    Raises:
+        UsageError: there is none; it names candidates.
+    """
+    journal = open_store().journal
+    if wanted:
+        try:
+            return journal.find(wanted)
+        except RunNotFoundError as error:
+            raise UsageError(str(error)) from None
+    here = [run for run in journal.runs() if run.notebook == where.notebook]
+    mine = (run for run in here if _of_cell(shell, run, where))
+    found = next(mine, None) or next(iter(here), None)
+    if found is None:
+        raise UsageError(f"nothing to resume: no run of this notebook is on record. {_candidates(journal)}")
+    return found
+
+
+def _of_cell(shell: InteractiveShell, run: model.Run, where: Origin) -> bool:
+    if where.cell_id is not None or run.cell_id is not None:
+        return run.cell_id == where.cell_id
+    if run.source is None or where.source is None:
+        return False
+    return sources.identity(shell, None, run.source) == sources.identity(shell, None, where.source)
+
+
+def _candidates(journal: Journal) -> str:
+    names = [run.name for run in journal.runs(_CANDIDATES)]
+    return (
+        f"Type %%flyte --resume RUN, RUN being one of {', '.join(names)}."
+        if names
+        else "Run the cell without --resume."
+    )
+
+
+async def recovery(run: model.Run, keep: bool) -> Recovery | None:
+    """What a cell recovers from `run`, and a line that says so; None when that has succeeded and there is nothing to do.
+
+    Raises:
+        UsageError: it is still running.
+    """
+    if run.phase is Phase.SUCCEEDED:
+        frontend.remark(f"{run.name} had succeeded: this run starts afresh")
+        return None
+    try:
+        found = await asyncio.to_thread(Recovery.load, open_store(), run.name, keep=keep)
+    except ResumeError as error:
+        raise UsageError(str(error)) from None
+    kept = ", also where the code has changed" if keep else ""
+    frontend.remark(f"resuming {run.name} ({run.phase}): {found.available} recorded successes can be recovered{kept}")
+    return found

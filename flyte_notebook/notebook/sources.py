@@ -1,0 +1,98 @@
+"""The `%%flyte` cells that this kernel has run: their newest text, and the names it has bound."""
+
+from __future__ import annotations
+
+import ast
+import dis
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from flyte_notebook.api.environment import TaskEnvironment
+from flyte_notebook.notebook.rewrite import cell_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from flyte_notebook.engine.runs import Origin
+
+_UNTOUCHED = object()
+
+
+@dataclass
+class Ran:
+    """One cell as it was run last."""
+
+    source: str
+    bound: dict[str, int] = field(default_factory=dict)
+    """Names it bound, and which object each meant when it ended: by id, because keeping them would keep their memory."""
+
+
+_ran: dict[str, Ran] = {}
+"""By cell, see `identity`."""
+
+
+def identity(shell: InteractiveShell, cell_id: str | None, source: str) -> str:
+    """What tells this cell from others also when it has been edited: its id, else the tasks that it speaks of."""
+    return cell_id if cell_id is not None else "tasks " + " ".join(sorted(task_names(shell, source)))
+
+
+def remember(shell: InteractiveShell, where: Origin) -> None:
+    """Note a cell that has just run."""
+    source = where.source or ""
+    names = bound_names(shell, source)
+    bound = {name: id(shell.user_ns[name]) for name in names if name in shell.user_ns}
+    _ran[identity(shell, where.cell_id, source)] = Ran(source, bound)
+
+
+def newest(shell: InteractiveShell, cell_id: str | None, source: str) -> Ran | None:
+    """The cell that `source` is a version of, as this kernel has run it last."""
+    return _ran.get(identity(shell, cell_id, source))
+
+
+def rebound(shell: InteractiveShell, source: str, ran: Ran | None) -> list[str]:
+    """Names that running `source` would bind anew although they mean something else by now."""
+    known: Mapping[str, int] = ran.bound if ran is not None else {}
+    names = []
+    for name in sorted(bound_names(shell, source)):
+        value: Any = shell.user_ns.get(name, _UNTOUCHED)
+        # Modules and environments are what they were: importing or declaring them again changes nothing.
+        if value is _UNTOUCHED or isinstance(value, ModuleType | TaskEnvironment) or name.startswith("_"):
+            continue
+        if known.get(name) != id(value):
+            names.append(name)
+    return names
+
+
+def bound_names(shell: InteractiveShell, source: str) -> set[str]:
+    """The names that a cell binds at its top; none when it is not Python."""
+    tree = parsed(shell, source)
+    if tree is None:
+        return set()
+    code = compile(tree, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    stored = ("STORE_NAME", "STORE_GLOBAL")
+    return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname in stored}
+
+
+def task_names(shell: InteractiveShell, source: str) -> set[str]:
+    """Names of the functions that a cell makes tasks of, and of what it calls at its top."""
+    tree = parsed(shell, source)
+    names: set[str] = set()
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if any("task" in ast.unparse(decorator) for decorator in node.decorator_list):
+                names.add(node.name)
+        elif isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
+            names.add(ast.unparse(node.value.func))
+    return names
+
+
+def parsed(shell: InteractiveShell, source: str) -> ast.Module | None:
+    """The body of a `%%flyte` cell, or None when it is not Python."""
+    _, *rest = cell_lines(source.splitlines(keepends=True))
+    try:
+        return ast.parse(shell.transform_cell("".join(rest)) if rest else "")
+    except (SyntaxError, ValueError):
+        return None

@@ -1,0 +1,240 @@
+"""`%%flyte --resume`, `%flyte resume` and `run.resume()` of cells: which run, from which source, and what runs again."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import flyte_notebook
+from flyte_notebook.notebook import sources
+from tests.notebook.kernels import Kernel, kernel
+from tests.notebook.shells import Shell
+
+SETUP = "import collections\nran = collections.Counter()\nbad = {7}\n"
+TASKS = """%%flyte my-env
+@env.task
+async def item(n: int) -> int:
+    ran[n] += 1
+    if n in (7,): raise ValueError(f"bad item {n}")
+    return n * n
+
+@env.task
+async def main(n: int) -> int:
+    return sum([await item(i) for i in range(n)])
+"""
+MENDED = TASKS.replace('    if n in (7,): raise ValueError(f"bad item {n}")\n', "")
+CALL = "%%flyte\nawait main(10)"
+TOTAL = sum(i * i for i in range(10))
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch):
+    monkeypatch.setattr(sources, "_ran", {})
+
+
+@pytest.fixture
+def failed(shell: Shell) -> Shell:
+    """A notebook of two cells, of which the second has failed at item 7."""
+    shell.ok(SETUP)
+    shell.ok(TASKS)
+    assert "bad item 7" in str(shell.run(CALL).error)
+    return shell
+
+
+def newest() -> flyte_notebook.api.run.Run:
+    return flyte_notebook.runs()[0]
+
+
+def again(shell: Shell) -> dict[int, int]:
+    """How often each item ran."""
+    return dict(shell.names["ran"])
+
+
+# --- the cell again ---------------------------------------------------------------------------------------------------
+
+
+def test_with_keep_only_the_failed_item_and_the_rest_run(failed: Shell) -> None:
+    first = newest()
+    failed.ok(MENDED)
+    outcome = failed.ok("%%flyte --resume --keep\nawait main(10)")
+    assert outcome.result == TOTAL
+    assert again(failed) == {**dict.fromkeys(range(10), 1), 7: 2}
+    assert f"resuming {first.name} (FAILED): 7 recorded successes can be recovered, also where" in outcome.complained
+    assert newest().record.resumed_from == first.name
+
+
+def test_without_keep_what_was_edited_runs_again(failed: Shell) -> None:
+    failed.ok(MENDED)
+    assert failed.ok("%%flyte --resume\nawait main(10)").result == TOTAL
+    assert again(failed) == {**dict.fromkeys(range(7), 2), 7: 2, 8: 1, 9: 1}
+
+
+def test_a_comment_is_no_edit(failed: Shell) -> None:
+    failed.run(TASKS.replace("ran[n] += 1", "ran[n] += 1  # counts"))
+    failed.run("%%flyte --resume\nawait main(10)")
+    assert again(failed) == {**dict.fromkeys(range(7), 1), 7: 2}
+
+
+def test_a_cell_that_defines_and_calls_is_resumed_as_edited(shell: Shell) -> None:
+    shell.ok(SETUP)
+    shell.run(TASKS + "await main(10)")
+    shell.ok((MENDED + "await main(10)").replace("my-env", "my-env --resume --keep"))
+    assert again(shell) == {**dict.fromkeys(range(10), 1), 7: 2}
+
+
+def test_a_run_started_in_the_cell_is_resumed_too(failed: Shell) -> None:
+    failed.run("%%flyte\nflyte.run(main, n=10)")
+    first = newest()
+    failed.ok(MENDED)
+    failed.ok(f"%%flyte --resume {first.name} --keep\nflyte.run(main, n=10)")
+    second = newest()
+    assert second.record.resumed_from == first.name
+    assert second.outputs()[0] == TOTAL
+    assert again(failed) == {**dict.fromkeys(range(7), 2), 7: 3, 8: 1, 9: 1}
+
+
+def test_it_is_the_run_of_this_cell_that_is_resumed(failed: Shell) -> None:
+    first = newest()
+    failed.run("%%flyte\n@env.task\nasync def other() -> int:\n    raise ValueError('another cell')\nawait other()")
+    assert newest().name.startswith("other")
+    failed.ok(MENDED)
+    failed.ok("%%flyte --resume\nawait main(10)")
+    assert newest().record.resumed_from == first.name
+
+
+def test_without_one_of_its_own_it_is_the_last_of_the_notebook(failed: Shell) -> None:
+    first = newest()
+    failed.ok(MENDED)
+    failed.ok("%%flyte --resume --keep\nanswer = await main(9) + await main(1)")
+    assert newest().record.resumed_from == first.name
+    assert again(failed) == {**dict.fromkeys(range(9), 1), 7: 2, 0: 2}
+
+
+def test_a_run_is_named_by_any_unique_beginning(failed: Shell) -> None:
+    first = newest()
+    failed.run(CALL)
+    failed.ok(MENDED)
+    failed.ok(f"%%flyte my-env --resume {first.name[:-1]} --keep\nawait main(10)")
+    assert newest().record.resumed_from == first.name
+    assert "main-" in failed.complaint("%%flyte --resume nonsense\nawait main(10)")
+
+
+def test_one_that_had_succeeded_starts_afresh_and_says_so(failed: Shell) -> None:
+    failed.ok(MENDED)
+    failed.ok(CALL)
+    first = newest()
+    outcome = failed.ok("%%flyte --resume\nawait main(10)")
+    assert f"{first.name} had succeeded: this run starts afresh" in outcome.complained
+    assert newest().record.resumed_from is None
+    assert again(failed)[9] == 2
+
+
+def test_nothing_to_resume_is_one_line(shell: Shell) -> None:
+    assert "no run of this notebook is on record" in shell.complaint("%%flyte --resume\n1")
+
+
+def test_keep_alone_says_what_goes_with_it(shell: Shell) -> None:
+    assert "--keep says what to recover" in shell.complaint("%%flyte --keep\n1")
+
+
+# --- from elsewhere ---------------------------------------------------------------------------------------------------
+
+
+def test_the_command_runs_the_newest_source_of_the_cell(failed: Shell) -> None:
+    first = newest()
+    failed.ok(MENDED)
+    run = failed.result("%flyte resume --keep")
+    assert run.outputs()[0] == TOTAL
+    assert (run.record.resumed_from, run.record.source) == (first.name, CALL)
+    assert again(failed) == {**dict.fromkeys(range(10), 1), 7: 2}
+
+
+def test_the_method_does_the_same_and_can_be_awaited(failed: Shell) -> None:
+    first = newest()
+    failed.ok(MENDED)
+    failed.names["runs"] = flyte_notebook.runs
+    run = failed.result("await runs()[0].resume.aio(keep=True)")
+    assert (run.record.resumed_from, run.outputs()[0]) == (first.name, TOTAL)
+
+
+def test_a_failure_of_the_resumed_run_is_the_tasks_own(failed: Shell) -> None:
+    outcome = failed.run("%flyte resume")
+    assert type(outcome.error).__name__ == "RuntimeUserError"
+    assert "bad item 7" in str(outcome.error)
+
+
+def test_names_bound_anew_meanwhile_are_not_taken_away(shell: Shell) -> None:
+    shell.ok(SETUP)
+    shell.run(TASKS + "total = await main(10)")
+    name = newest().name
+    # The cell's own names are not in the way, whatever it binds.
+    shell.run("%flyte resume")
+    shell.ok("item = 'mine'\ntotal = 0")
+    complaint = shell.complaint("%flyte resume")
+    assert "would bind item, total, which this kernel has bound since" in complaint
+    assert f"%%flyte --resume {name[:5]}" in complaint
+    assert shell.names["item"] == "mine"
+
+
+def test_a_task_that_is_not_defined_here_is_named(failed: Shell) -> None:
+    failed.ok("del main, item\nenv = None")
+    failed.ok("%unload_ext flyte_notebook\n%load_ext flyte_notebook")
+    from flyte_notebook.api import task
+    from flyte_notebook.notebook import cell
+
+    cell.environments.clear()
+    known, task._defined = task._defined, {}
+    try:
+        complaint = failed.complaint("%flyte resume")
+    finally:
+        task._defined = known
+    assert "needs my-env.main, not defined in this kernel" in complaint
+
+
+# --- another kernel ---------------------------------------------------------------------------------------------------
+
+
+SLOW = """%%flyte
+@env.task
+async def item(n: int) -> int:
+    with open(os.environ["FLYTE_NOTEBOOK_HOME"] + "/../ran", "a") as file:
+        file.write(f"{n}\\n")
+    print(f"at {n}")
+    if n == 3 and "GO" not in os.environ:
+        import asyncio
+        await asyncio.sleep(60)
+    return n
+
+@env.task
+async def main(n: int) -> int:
+    return sum([await item(i) for i in range(n)])
+"""
+
+
+@pytest.mark.parametrize("how", ["%%flyte --resume\nawait main(6)", "%flyte resume"])
+def test_a_killed_kernels_run_is_resumed_in_a_new_one(tmp_path, how) -> None:
+    environment = {"FLYTE_NOTEBOOK_HOME": str(tmp_path / "home"), "JPY_SESSION_NAME": str(tmp_path / "a.ipynb")}
+    with kernel(**environment) as started:
+        _until_it_waits(started)
+        started.manager.shutdown_kernel(now=True)
+    with kernel(**environment, GO="1") as fresh:
+        fresh.run("import os", cell_id="a")
+        fresh.run(SLOW, cell_id="b")
+        cell = fresh.run(how, cell_id="c")
+        assert cell.status == "ok", cell.traceback
+        shown = fresh.run(
+            "import flyte_notebook; r = flyte_notebook.runs(); (r[0].outputs()[0], str(r[1].phase), len(r))"
+        )
+        assert shown.result == "(15, 'ABORTED', 2)"
+    ran = (tmp_path / "ran").read_text().split()
+    assert ran == ["0", "1", "2", "3", "3", "4", "5"]
+
+
+def _until_it_waits(started: Kernel) -> None:
+    started.run("import os", cell_id="a")
+    started.run(SLOW, cell_id="b")
+    cell = started.start("%%flyte\nawait main(6)", cell_id="c")
+    started.until(lambda: "at 3" in cell.printed)
+    # What was shown is not yet what is on record: that is promised within 50 ms.
+    time.sleep(0.5)
