@@ -35,7 +35,16 @@ def test_a_block_of_the_guide_is_typed_in_a_chapter_and_called_there(block):
 def test_a_notebook_is_saved_with_its_trees_and_without_errors_or_paths_of_the_machine(path):
     outputs = [output for cell in code_cells(path) for output in cell.outputs]
     assert any(RUN_MIME in output.get("data", ()) for output in outputs)
-    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    complaints = [
+        output
+        for cell in code_cells(path)
+        for output in cell.outputs
+        if output.output_type == "error"
+        and "raises-exception" not in cell.metadata.get("tags", ())
+        or output.get("name") == "stderr"
+        and not output.text.startswith("flyte_notebook: resuming")
+    ]
+    assert complaints == []
     # What a traceback calls a cell is the kernel's way to name it: there is no such file.
     text = re.sub(r"/tmp/ipykernel_\d+/", "", path.read_text())
     assert [place for place in (str(path.parents[1]), "/tmp/", "/home/") if place in text] == []
