@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flyte_notebook import errors
 from flyte_notebook.engine import bridge, failures, policies, reuse
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
+from flyte_notebook.engine.inline import breach
 from flyte_notebook.engine.recording import announce, ended, identified
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded
@@ -55,6 +56,7 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     Raises:
         ValueError: the arguments do not fit the signature.
         TypeError: an argument is not of the annotated type.
+        InlineIOMaxBytesBreached: inputs or outputs are larger than the task's `max_inline_io_bytes`.
         BaseRuntimeError: the body failed; `code` is the class name of what it raised, `__cause__` the exception itself.
         ActionAbortedError: this action was cancelled by itself, or its run is over.
     """
@@ -69,6 +71,7 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     inputs, immutable = task.interface.encode_inputs(values)
     parent = frame.parent(task.short_name)
     run = parent.run
+    too_large = breach("Inputs", inputs, task.options.max_inline_io_bytes, task.name)
     if isinstance(inputs, Draft):
         inputs = await _sealed_in_turn(inputs, parent)
     if not parent.open:
@@ -79,6 +82,10 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if task.name not in run.seen:
         _introduce(run, task)
     announce(call)
+    if too_large is not None:
+        # With its inputs on record: resumed with a higher limit it finds them.
+        ended(call, Phase.FAILED, error=failures.recorded(too_large))
+        raise too_large
 
     if run.recovery is not None and (recovered := await reuse.recovered(call, task, run.recovery)) is not None:
         return recovered.value
@@ -157,6 +164,9 @@ async def _act(
     try:
         value = await policies.perform(call, task, values)
         result, immutable = task.interface.encode_output(value)
+        too_large = breach("Outputs", result, task.options.max_inline_io_bytes, task.name)
+        if too_large is not None:
+            raise too_large
         if isinstance(result, Draft):
             result = await sealed(result, call.run.store.blobs)
     except asyncio.CancelledError:
