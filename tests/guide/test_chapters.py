@@ -39,10 +39,8 @@ def test_a_notebook_is_saved_with_its_trees_and_without_errors_or_paths_of_the_m
         output
         for cell in code_cells(path)
         for output in cell.outputs
-        if output.output_type == "error"
-        and "raises-exception" not in cell.metadata.get("tags", ())
-        or output.get("name") == "stderr"
-        and not output.text.startswith("flyte_notebook: resuming")
+        if (output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", ()))
+        or (output.get("name") == "stderr" and not output.text.startswith("flyte_notebook: resuming"))
     ]
     assert complaints == []
     # What a traceback calls a cell is the kernel's way to name it: there is no such file.
