@@ -102,11 +102,13 @@ def _runs(shell: InteractiveShell, words: Words) -> pd.DataFrame:
             "started": run.started_at,
             "duration": run.ended_at - run.started_at if run.ended_at is not None else None,
             "error": run.error or "",
+            "resumed_from": run.resumed_from or "",
             "notebook": run.notebook or "",
         }
         for run in open_store().journal.runs()
     ]
-    frame = pd.DataFrame(rows, columns=["run", "phase", "actions", "started", "duration", "error", "notebook"])
+    columns = ["run", "phase", "actions", "started", "duration", "error", "resumed_from", "notebook"]
+    frame = pd.DataFrame(rows, columns=columns)
     return frame.set_index("run")
 
 

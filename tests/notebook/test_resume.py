@@ -60,6 +60,7 @@ def test_with_keep_only_the_failed_item_and_the_rest_run(failed: Shell) -> None:
     outcome = failed.ok("%%flyte --resume --keep\nawait main(10)")
     assert outcome.result == TOTAL
     assert again(failed) == {**dict.fromkeys(range(10), 1), 7: 2}
+    assert list(failed.result("%flyte runs")["resumed_from"]) == [first.name, ""]
     assert f"resuming {first.name} (FAILED): 7 recorded successes can be recovered, also where" in outcome.complained
     assert newest().record.resumed_from == first.name
 
