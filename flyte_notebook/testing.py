@@ -119,7 +119,10 @@ def comparable(output: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any
 def _run_names(outputs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for output in outputs:
         if RUN_MIME in output.get("data", ()):
-            yield output["data"][RUN_MIME]["run"]["name"]
+            run = output["data"][RUN_MIME]["run"]
+            yield run["name"]
+            if "resumed_from" in run:
+                yield run["resumed_from"]
 
 
 def _emptied(output: Mapping[str, Any]) -> bool:

@@ -50,6 +50,17 @@ def test_runs_that_differ_in_what_they_did_do_not(change):
     assert not compare_outputs(equal, set(), [saved_run(row=change)], [saved_run()])
 
 
+def test_the_name_of_the_run_that_is_resumed_may_differ():
+    def resuming(name):
+        output = saved_run()
+        output["data"][RUN_MIME]["run"] |= {"resumed_from": name, "recovered": 7}
+        output["data"]["text/plain"] += f" · resumes {name}"
+        return output
+
+    assert compare_outputs(equal, set(), [resuming("main-aaaaaa")], [resuming("main-bbbbbb")])
+    assert not compare_outputs(equal, set(), [resuming("main-aaaaaa")], [resuming("other-bbbbbb")])
+
+
 def test_a_log_that_differs_is_seen():
     other = saved_run()
     other["data"][RUN_MIME]["details"]["0"]["log"][0]["text"] = "good bye\n"

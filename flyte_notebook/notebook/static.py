@@ -1,7 +1,7 @@
 """A finished tree as text and as HTML for places that run no code: saved notebooks, GitHub, terminals, nbconvert.
 
-The text is deterministic: no durations, no generated names. The HTML is plain tables and `<details>`, with every value
-escaped, so that it survives sanitisers that strip scripts and styles.
+The text is deterministic: no durations, and no generated names but that of a run which is resumed. The HTML is plain
+tables and `<details>`, with every value escaped, so that it survives sanitisers that strip scripts and styles.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ def text(tree: Tree, outline: Outline | None = None) -> str:
 
 def title(tree: Tree, outline: Outline) -> str:
     """`main · SUCCEEDED · 7 actions`: the run without the generated part of its name."""
-    return " · ".join([stable_name(tree), tree.phase, summary(tree, outline)])
+    return " · ".join([stable_name(tree), tree.phase, summary(tree, outline), *lineage(tree)])
+
+
+def lineage(tree: Tree) -> list[str]:
+    """`resumes main-abc123` and `730 recovered`; nothing for a run that began afresh."""
+    if tree.resumed_from is None:
+        return []
+    return [f"resumes {clip(tree.resumed_from, 120)}", f"{tree.recovered:,} recovered"]
 
 
 def summary(tree: Tree, outline: Outline) -> str:
@@ -94,6 +101,7 @@ def html(tree: Tree, details: Details | None = None, outline: Outline | None = N
     head = f"<b>{_text(tree.run)}</b> · {tree.phase} · {_text(summary(tree, outline))}"
     if tree.started is not None and tree.ended is not None:
         head += f" · {duration((tree.ended - tree.started) * 1000)}"
+    head += "".join(f" · {_text(part)}" for part in lineage(tree))
     if tree.error and not any(node.error for node in tree.nodes):
         head += f" · {_text(tree.error)}"
     parts = [f"<details open><summary>{head}</summary>", "<table><thead><tr>"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flyte_notebook.notebook.outline import Line, Outline, failed
 from flyte_notebook.notebook.screen import screen
-from flyte_notebook.notebook.static import marks, summary, trouble
+from flyte_notebook.notebook.static import lineage, marks, summary, trouble
 from flyte_notebook.notebook.text import clip, duration
 from flyte_notebook.record import events
 from flyte_notebook.record.model import Phase
@@ -100,6 +100,7 @@ def _title(tree: Tree, outline: Outline, now: float) -> Text:
     title = Text(no_wrap=True, overflow="ellipsis")
     title.append(tree.run, "bold").append(" · ").append(str(tree.phase), style)
     title.append(f" · {summary(tree, outline)} · {duration((now - (tree.started or now)) * 1000)}")
+    title.append("".join(f" · {part}" for part in lineage(tree)), "dim")
     if tree.ended is None:
         title.append("  Ctrl-C cancels", "dim")
     elif tree.error and not any(node.error for node in tree.nodes):

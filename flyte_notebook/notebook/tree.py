@@ -60,6 +60,9 @@ class Tree:
         self.ended: float | None = None
         self.phase = Phase.RUNNING
         self.error: str | None = None
+        self.resumed_from: str | None = None
+        self.recovered = 0
+        """How many of the actions were recovered from the run that this one resumes."""
         self._preview = preview or _preview
         self._by_id: dict[str, Node] = {}
         self._groups: dict[tuple[int, str], Node] = {}
@@ -75,6 +78,7 @@ class Tree:
 
     def _run_started(self, event: events.RunStarted) -> None:
         self.started = event.at
+        self.resumed_from = event.resumed_from
 
     def _run_ended(self, event: events.RunEnded) -> None:
         self.ended = event.at
@@ -132,6 +136,7 @@ class Tree:
             node.begin = event.at
         if event.cached or event.recovered:
             node.cached, node.recovered = event.cached, event.recovered
+            self.recovered += event.recovered
         output = event.output
         if output is not None:
             # A tree must not hold on to large values until someone looks, and most rows are never looked at.
@@ -236,7 +241,7 @@ class Tree:
         """What the view says about the run as a whole; `elapsed` in ms, `started` in ms since the epoch."""
         start = self.started if self.started is not None else now
         end = self.ended if self.ended is not None else now
-        return {
+        header: Header = {
             "name": self.run,
             "phase": self.phase,
             "started": round(start * 1000),
@@ -246,6 +251,9 @@ class Tree:
             "live": live,
             "total": self.total,
         }
+        if self.resumed_from is not None:
+            header |= {"resumed_from": self.resumed_from, "recovered": self.recovered}
+        return header
 
 
 def _index(node: Node) -> int:

@@ -102,6 +102,7 @@ export function readHeader(value: unknown): Header {
     error: textOrNull(raw.error),
     live: raw.live === true,
     total: count(raw.total),
+    ...(text(raw.resumed_from) && { resumed_from: text(raw.resumed_from), recovered: count(raw.recovered) }),
     ...(known && { counts: known }),
   };
 }

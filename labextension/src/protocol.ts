@@ -54,6 +54,9 @@ export interface Header {
   live: boolean;
   /** How many actions the run has, whether or not their rows are here. */
   total: number;
+  /** The run that this one resumes, and how many of its actions were recovered. */
+  resumed_from?: string;
+  recovered?: number;
   /** Actions by phase, where not all of their rows are here. */
   counts?: Counts;
 }

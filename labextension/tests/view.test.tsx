@@ -360,3 +360,10 @@ test("a view that is removed leaves no timer behind", async () => {
   expect(el.childElementCount).toBe(0);
   expect(vi.getTimerCount()).toBe(0);
 });
+
+test("a run that resumes another says which, and how much it recovered", async () => {
+  const { all } = await show([row(0)], header({ total: 1, resumed_from: "main-old123", recovered: 1730 }));
+  expect(all(".fn-lineage")[0]?.textContent).toBe("resumes main-old123 · 1,730 recovered");
+  const other = await show([row(0)]);
+  expect(other.all(".fn-lineage")).toHaveLength(0);
+});

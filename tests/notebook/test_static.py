@@ -24,12 +24,12 @@ from tests.notebook.sequences import RUN, TEXT, Value, event_sequences, relaxed,
 class Run:
     """Builds the events of a run by hand."""
 
-    def __init__(self, name: str = RUN, step: float = 0.125) -> None:
+    def __init__(self, name: str = RUN, step: float = 0.125, resumed_from: str | None = None) -> None:
         self.name = name
         self.clock = 1000.0
         self.step = step
         self.tree = Tree(name, text_of)
-        self.apply(events.RunStarted(name, self.clock))
+        self.apply(events.RunStarted(name, self.clock, resumed_from=resumed_from))
 
     def apply(self, event: events.Event) -> None:
         self.tree.apply(event)
@@ -88,6 +88,19 @@ def test_the_text_shows_results_folds_what_is_many_and_keeps_failures() -> None:
 
 def test_the_text_is_the_same_whatever_the_run_is_called_and_however_long_it_took() -> None:
     assert text(pipeline("main-abc123", 0.125)) == text(pipeline("main-x9y8z7", 3.0))
+
+
+def test_a_run_that_resumes_another_says_which_and_how_much_it_recovered() -> None:
+    run = Run(resumed_from="main-old<42>")
+    for number in range(3):
+        run.submit(str(number))
+        run.succeed(str(number), recovered=number < 2)
+    tree = run.end()
+    assert text(tree).splitlines()[0] == "main-abc123 · SUCCEEDED · 3 actions · resumes main-old<42> · 2 recovered"
+    assert "resumes main-old&lt;42&gt; · 2 recovered" in html(tree)
+    header = saved.run_bundle(tree, {})["run"]
+    assert (header["resumed_from"], header["recovered"]) == ("main-old<42>", 2)
+    assert "resumed_from" not in saved.run_bundle(pipeline(), {})["run"]
 
 
 def test_a_name_the_user_chose_is_kept_whole() -> None:

@@ -2,7 +2,7 @@
 
 import { elapsed, number, phaseName } from "../format";
 import type { Link } from "../link";
-import type { Phase } from "../protocol";
+import type { Header, Phase } from "../protocol";
 import { isTerminal, type RunStore, sum } from "../store";
 import { PhaseIcon } from "./icons";
 import { Progress } from "./progress";
@@ -25,6 +25,7 @@ export function RunHeader({ store, link }: { store: RunStore; link: Link | null 
         <span class={`fn-word fn-phase-${header.phase}`}>
           {lost ? "Kernel gone" : phaseName(header.phase)}
         </span>
+        <Lineage header={header} />
         <Silence ms={store.silence} />
         <span class="fn-counts">
           {ORDER.filter(phase => counts[phase] > 0).map(phase => (
@@ -39,6 +40,16 @@ export function RunHeader({ store, link }: { store: RunStore; link: Link | null 
       {store.ticking && <Progress counts={counts} total={total} />}
       <RunError store={store} />
     </div>
+  );
+}
+
+function Lineage({ header }: { header: Header }) {
+  if (header.resumed_from === undefined) return null;
+  const label = `resumes ${header.resumed_from} · ${number(header.recovered ?? 0)} recovered`;
+  return (
+    <span class="fn-lineage" title={label}>
+      {label}
+    </span>
   );
 }
 
