@@ -74,6 +74,11 @@ class Cache:
         """True unless the behaviour is `"disable"`."""
         return self.behavior != "disable"
 
+    @property
+    def max_age_seconds(self) -> float | None:
+        """The age from which on a result is not reused; None: results do not age."""
+        return cast(dt.timedelta, self.max_age).total_seconds() if self.max_age else None
+
     def get_ignored_inputs(self) -> tuple[str, ...]:
         """Names of the inputs that do not count."""
         return cast(tuple[str, ...], self.ignored_inputs)

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flyte_notebook.engine.recording import ended
+from flyte_notebook.record import events
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ async def cached(call: Call, task: Callee, key: str) -> Reused | None:
     cache = task.caching(settings.cache)
     if settings.overwrite_cache or cache is None or cache.behavior == "override":
         return None
-    found = call.run.store.journal.cached(key)
+    age = cache.max_age_seconds
+    found = call.run.store.journal.cached(key, 0.0 if age is None else events.now() - age)
     if found is None:
         return None
     source_run, _, output = found

@@ -150,14 +150,16 @@ class Journal:
 
     # --- reuse ------------------------------------------------------------------------------------------------------
 
-    def cached(self, cache_key: str) -> tuple[str, str, Encoded] | None:
-        """Run, action and output of the newest success with this key; also of one that is not committed yet."""
+    def cached(self, cache_key: str, since: float = 0.0) -> tuple[str, str, Encoded] | None:
+        """Run, action and output of the newest success with this key that ended at `since` (seconds since the epoch) or
+        later; also of one that is not committed yet.
+        """
         event = self._writer.reusable(cache_key)
-        if event is not None and event.output is not None:
+        if event is not None and event.output is not None and event.at >= since:
             return event.run, event.id, event.output
         # One SELECT sees one state by itself.
         with self.reading(transaction=False) as connection:
-            return queries.cached(connection, cache_key)
+            return queries.cached(connection, cache_key, since)
 
     def past(self, run: str) -> list[Past]:
         """What resuming may reuse: the actions of a run that have ended, in order of submission."""

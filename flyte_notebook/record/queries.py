@@ -133,14 +133,15 @@ def tasks(connection: sqlite3.Connection, run: Found) -> list[str]:
     return [name for (name,) in connection.execute("SELECT name FROM tasks WHERE run = ? ORDER BY rowid", (run.key,))]
 
 
-def cached(connection: sqlite3.Connection, cache_key: str) -> tuple[str, str, Encoded] | None:
-    """Run, action and output of the newest success with this key."""
+def cached(connection: sqlite3.Connection, cache_key: str, since: float) -> tuple[str, str, Encoded] | None:
+    """Run, action and output of the newest success with this key that ended at `since` or later."""
     sql = f"""
         SELECT runs.name, actions.id, actions.output, actions.extra FROM actions
         JOIN runs ON runs.key = actions.key >> {SHIFT}
-        WHERE cache_key = ? AND cache_key <> '' AND actions.phase = 'SUCCEEDED' ORDER BY actions.key DESC LIMIT 1
+        WHERE cache_key = ? AND cache_key <> '' AND actions.phase = 'SUCCEEDED' AND actions.ended >= ?
+        ORDER BY actions.key DESC LIMIT 1
     """  # noqa: S608
-    row = connection.execute(sql, (cache_key,)).fetchone()
+    row = connection.execute(sql, (cache_key, since)).fetchone()
     if row is None:
         return None
     output = rows.unpack(row[2], rows.parse(row[3]).get("output"))
