@@ -13,6 +13,7 @@ from flyte_notebook.record import events
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
+    from flyte_notebook.api.behavior import Cache
     from flyte_notebook.engine.context import Call
     from flyte_notebook.engine.recovery import Recovery
     from flyte_notebook.engine.submit import Callee
@@ -57,9 +58,8 @@ async def recovered(call: Call, task: Callee, recovery: Recovery) -> Reused | No
 
 async def cached(call: Call, task: Callee, key: str) -> Reused | None:
     """End the action with a recorded success under this key; None when there is none that can be read."""
-    settings = call.run.settings
-    cache = task.caching(settings.cache)
-    if settings.overwrite_cache or cache is None or cache.behavior == "override":
+    cache = _reusing(call, task)
+    if cache is None:
         return None
     age = cache.max_age_seconds
     found = call.run.store.journal.cached(key, 0.0 if age is None else events.now() - age)
@@ -79,6 +79,19 @@ async def cached(call: Call, task: Callee, key: str) -> Reused | None:
             fingerprint=call.run.fingerprint(task.func),
         )
     return reused
+
+
+def serializes(call: Call, task: Callee) -> bool:
+    """True when the call waits for an equal one that runs now, instead of running beside it."""
+    cache = _reusing(call, task)
+    return cache is not None and cache.serialize
+
+
+def _reusing(call: Call, task: Callee) -> Cache | None:
+    """What the call's task says of its cache; None when the call may reuse nothing, as it is to replace what is there."""
+    settings = call.run.settings
+    cache = task.caching(settings.cache)
+    return None if settings.overwrite_cache or cache is None or cache.behavior == "override" else cache
 
 
 def cache_key(call: Call, task: Callee) -> str | None:

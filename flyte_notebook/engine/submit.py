@@ -11,6 +11,7 @@ from flyte_notebook.engine import bridge, failures, policies, reuse
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
 from flyte_notebook.engine.inline import breach
 from flyte_notebook.engine.recording import announce, ended, identified
+from flyte_notebook.engine.reservations import Reservation
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded
 from flyte_notebook.record.model import Phase
@@ -92,7 +93,8 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     key = reuse.cache_key(call, task)
     if key is not None and (cached := await reuse.cached(call, task, key)) is not None:
         return cached.value
-    acting = _act(call, task, values if immutable else None, key, frame.custom_context)
+    act = _act_in_turn if key is not None and reuse.serializes(call, task) else _act
+    acting = act(call, task, values if immutable else None, key, frame.custom_context)
     me = asyncio.current_task()
     if me is not None and getattr(me.get_coro(), "cr_frame", None) is sys._getframe():
         # Somebody (gather, create_task, flyte.map) made a task of exactly this call: it can be the action's own.
@@ -185,6 +187,18 @@ async def _act(
     call.open = False
     ended(call, Phase.SUCCEEDED, output=result, fingerprint=call.run.fingerprint(task.func), cache_key=key)
     return value if immutable else await decoded(task, result, call.run.store.blobs)
+
+
+async def _act_in_turn(
+    call: Call, task: Callee, values: dict[str, Any] | None, key: str | None, custom_context: Mapping[str, str]
+) -> Any:
+    """As `_act`, after an equal call that runs now, in whatever process, and not at all when that leaves a result."""
+    __tracebackhide__ = True
+    assert key is not None
+    with await Reservation.of(call.run.store, key):
+        if (cached := await reuse.cached(call, task, key)) is not None:
+            return cached.value
+        return await _act(call, task, values, key, custom_context)
 
 
 def _introduce(run: LiveRun, task: Callee) -> None:

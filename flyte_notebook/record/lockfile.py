@@ -1,0 +1,109 @@
+"""Bytes of a file as locks between processes: the operating system lets go of them when a process dies, however it dies.
+
+It answers rightly across containers that share the folder, too, where process ids and host names mean nothing. On
+Windows nothing is locked, and everybody gets what they ask for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@dataclass(slots=True)
+class _File:
+    """The one descriptor of a file in this process: closing any other would drop all locks that the process has on it."""
+
+    descriptor: int
+    holds: dict[int, int] = field(default_factory=dict)
+    """How often each byte is locked, where it is."""
+
+
+_files: dict[Path, _File] = {}
+_guard = threading.Lock()
+
+
+def lock(path: Path, byte: int, *, wait: bool = False) -> bool:
+    """Lock a byte of the file at `path` for this process, until `unlock` was called as often; False: another has it.
+
+    `wait` is for locks that others hold for a moment only.
+
+    Raises:
+        OSError: the file cannot be opened, or its file system knows no locks.
+    """
+    with _guard:
+        file = _files.get(path)
+        if file is None:
+            file = _files[path] = _File(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        try:
+            if sys.platform != "win32" and byte not in file.holds:
+                fcntl.lockf(file.descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, byte)
+            file.holds[byte] = file.holds.get(byte, 0) + 1
+        except (BlockingIOError, PermissionError):
+            return False
+        finally:
+            _close_unused(path, file)
+        return True
+
+
+def unlock(path: Path, byte: int) -> None:
+    """Undo one `lock`; harmless when there is none (after a fork, say)."""
+    with _guard:
+        file = _files.get(path)
+        if file is None or byte not in file.holds:
+            return
+        file.holds[byte] -= 1
+        if not file.holds[byte]:
+            del file.holds[byte]
+            if sys.platform != "win32":
+                fcntl.lockf(file.descriptor, fcntl.LOCK_UN, 1, byte)
+            _close_unused(path, file)
+
+
+def locked_elsewhere(path: Path, byte: int) -> bool:
+    """True while another process has locked that byte; also where that cannot be told, on a file system without locks.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    with _guard:
+        file = _files.get(path)
+        descriptor = file.descriptor if file is not None else os.open(path, os.O_RDWR)
+        try:
+            if sys.platform != "win32" and (file is None or byte not in file.holds):
+                fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, byte)
+                fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, byte)
+        except OSError:
+            return True
+        finally:
+            if file is None:
+                os.close(descriptor)
+        return False
+
+
+def _close_unused(path: Path, file: _File) -> None:
+    if not file.holds:
+        del _files[path]
+        os.close(file.descriptor)
+
+
+def _after_fork() -> None:
+    global _guard, _files
+    _guard = threading.Lock()
+    inherited, _files = _files, {}
+    for file in inherited.values():
+        # Locks belong to the process that took them: the parent's stay.
+        os.close(file.descriptor)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
