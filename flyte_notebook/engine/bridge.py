@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, InvalidStateError
+from types import FrameType
 from typing import Any, TypeVar
 
 from flyte_notebook import errors
@@ -109,15 +111,37 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
             f"{depth} blocking calls are nested on this event loop already: "
             "await the task's `.aio(...)` instead of calling it (or `flyte.run.aio`, `flyte.map.aio`)"
         )
+    due = _due(loop)
     patch_loop(loop)
     _nesting.depth = depth + 1
     try:
         outcome = loop.run_until_complete(_settled(fn, *args))
     finally:
         _nesting.depth = depth
+        for _ in range(due - len(loop._ready)):  # type: ignore[attr-defined]
+            loop.call_soon(_nothing)
     if isinstance(outcome, KeyboardInterrupt):
         raise outcome
     return outcome
+
+
+def _due(loop: asyncio.AbstractEventLoop) -> int:
+    """How many callbacks the loop below will take, at most, without looking whether there are any left.
+
+    A round that began before the loop was patched is asyncio's own: it has counted its callbacks beforehand, and a
+    nested run takes some of them away.
+    """
+    frame: FrameType | None = sys._getframe()
+    code = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
+    while frame is not None:
+        if frame.f_code is code and frame.f_locals.get("self") is loop:
+            return len(loop._ready)  # type: ignore[attr-defined]
+        frame = frame.f_back
+    return 0
+
+
+def _nothing() -> None:
+    """What is left to call when a nested run has called the rest."""
 
 
 async def _settled(fn: AsyncFn[T], *args: Any) -> T | KeyboardInterrupt:

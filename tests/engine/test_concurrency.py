@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -236,3 +239,35 @@ def test_an_anyio_group_gives_the_users_errors_in_a_group():
         return []
 
     assert flyte.run(main).outputs() == (["RuntimeUserError"],)
+
+
+FIRST_NESTING = """
+    import asyncio, warnings
+    import flyte_notebook as flyte
+    warnings.simplefilter("ignore")
+    env = flyte.TaskEnvironment("script")
+
+    @env.task
+    def sync(x: int) -> int:
+        return x + 1
+
+    @env.task
+    async def calls(x: int) -> int:
+        if x == 0:
+            return sync(x)
+        await asyncio.sleep(0.3)
+        return x
+
+    @env.task
+    async def main(n: int) -> int:
+        return sum(await asyncio.gather(*(calls(i) for i in range(n))))
+
+    print(flyte.run(main, n=20).outputs()[0])
+"""
+
+
+def test_a_loop_that_is_nested_for_the_first_time_goes_on():
+    """Of a script: the round of callbacks that is under way is still asyncio's own when the loop becomes reentrant."""
+    command = [sys.executable, "-c", textwrap.dedent(FIRST_NESTING)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("191\n", "")
