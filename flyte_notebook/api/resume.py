@@ -14,11 +14,12 @@ from flyte_notebook.api import launch
 from flyte_notebook.api.task import defined
 from flyte_notebook.engine import bridge
 from flyte_notebook.engine.recovery import Recovery
-from flyte_notebook.errors import ResumeError
+from flyte_notebook.errors import ResumeError, RunNotFoundError
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
     from flyte_notebook.api.run import Run
+    from flyte_notebook.record.model import Action
     from flyte_notebook.record.store import Store
 
 resume_cell: Callable[[Run, bool], Awaitable[Run]] | None = None
@@ -53,15 +54,35 @@ class Resume:
                 raise ResumeError(f"{run.name} was a notebook cell's: resume it in IPython or Jupyter, or run its code")
             return await resume_cell(run, keep)
         recovery = await recovery_of(run, keep)
-        root = run.action
-        if root is None:
-            raise ResumeError(f"{run.name} ended before its task was on record: start it anew")
-        missing = undefined(run.store, run.name)
+        begun, root = _begun(run)
+        missing = undefined(run.store, begun.name)
         if missing:
             raise ResumeError(needs(run.name, missing))
         task = defined(root.task_name)
         assert task is not None
-        return await launch.again(task, run.inputs(), record.options, recovery)
+        if task.short_name != root.short_name:
+            task = task.override(short_name=root.short_name)
+        return await launch.again(task, begun.inputs(), record.options, recovery)
+
+
+def _begun(run: Run) -> tuple[Run, Action]:
+    """The run itself and its root; where its kernel died before that was on record, those of the run it resumed.
+
+    Raises:
+        ResumeError: neither has a root on record.
+    """
+    from flyte_notebook.api.run import Run
+
+    name: str | None = run.name
+    while name is not None:
+        tried = Run(name, run.store)
+        if (root := tried.action) is not None:
+            return tried, root
+        try:
+            name = tried.record.resumed_from
+        except RunNotFoundError:
+            break
+    raise ResumeError(f"{run.name} ended before its task was on record: start it anew")
 
 
 async def recovery_of(run: Run, keep: bool) -> Recovery | None:

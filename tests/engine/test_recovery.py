@@ -19,6 +19,8 @@ import flyte_notebook as flyte
 from flyte_notebook import durable, errors
 from flyte_notebook.api import launch
 from flyte_notebook.engine.recovery import Recovery
+from flyte_notebook.record import events
+from flyte_notebook.record.model import Phase
 from flyte_notebook.record.store import open_store
 from tests.loops import run_async
 
@@ -136,6 +138,29 @@ def test_what_a_resumed_run_did_not_reach_is_still_recovered_from_the_run_before
     mend()
     second.resume()
     assert ran == {"main": 1, **dict.fromkeys(range(7, 10), 1)}
+
+
+def test_a_resumed_run_that_died_before_its_first_action_is_resumed_nevertheless():
+    _, _, main = program()
+    first = failed(main, n=10)
+    journal = open_store().journal
+    journal.append(events.RunStarted("died", events.now(), resumed_from=first.name))
+    journal.append(events.RunEnded("died", Phase.ABORTED, events.now()))
+    journal.flush().result(20)
+    mend()
+    second = flyte.runs()[0].resume()
+    assert second.outputs()[0] == sum(i * i for i in range(10))
+    assert second.record.resumed_from == "died"
+    assert ran == {"main": 2, **dict.fromkeys(range(10), 1)}
+
+
+def test_a_resumed_run_keeps_the_name_that_its_root_was_given():
+    _, _, main = program()
+    first = failed(main.override(short_name="chapter-1"), n=10)
+    mend()
+    second = first.resume()
+    assert second.action.short_name == "chapter-1"
+    assert second.name.startswith("chapter-1-")
 
 
 def test_other_arguments_of_the_parent_lose_nothing():
