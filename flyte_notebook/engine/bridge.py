@@ -135,7 +135,7 @@ def _due(loop: asyncio.AbstractEventLoop) -> int:
     code = asyncio.BaseEventLoop._run_once.__code__  # type: ignore[attr-defined]
     while frame is not None:
         if frame.f_code is code and frame.f_locals.get("self") is loop:
-            return len(loop._ready)  # type: ignore[attr-defined]
+            return len(loop._ready)
         frame = frame.f_back
     return 0
 

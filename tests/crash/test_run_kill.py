@@ -143,7 +143,8 @@ def killed(running, file, dice):
     """Kill a process at a random moment of its run; returns when that was, or None if it had finished."""
     limit = time.monotonic() + PATIENCE
     while not marks_of(file).began:
-        assert time.monotonic() < limit and not running.ended
+        assert time.monotonic() < limit
+        assert not running.ended
         time.sleep(0.002)
     moment = time.monotonic() + dice.uniform(0.0, 1.0) * dice.choice([0.2, 1.0])
     while time.monotonic() < moment and not running.ended:
@@ -193,7 +194,8 @@ def test_a_killed_run_is_whole_on_record_and_resumed_to_its_end(tmp_path, seed, 
     kept: set[str] = set()
     """Succeeded and on record, whatever becomes of the processes."""
     # The run is killed, the one that resumes it is as well, sometimes, and the last one goes to its end.
-    for number, word in enumerate(["start", "resume"][: dice.choice([1, 1, 2])] + [None]):
+    words = ["start", "resume"][: dice.choice([1, 1, 2])]
+    for number, word in enumerate([*words, None]):
         file = tmp_path / f"marks-{number}"
         environment = {**os.environ, "FLYTE_NOTEBOOK_HOME": str(home), workload.MARKS: str(file)}
         if word is None:
