@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -100,6 +101,17 @@ def test_without_the_extension_there_is_no_such_magic(shell: Shell) -> None:
     assert "%%flyte` not found" in shell.complaint("%%flyte\n1")
 
 
+@pytest.fixture
+def current_loop() -> Iterator[None]:
+    """An event loop that is the current one and does not run, as scripts find one; gone afterwards."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+@pytest.mark.usefixtures("current_loop")
 def test_nesting_is_repaired_where_nest_asyncio_came_first(shell: Shell) -> None:
     shell.ok("import nest_asyncio\nnest_asyncio.apply()")
     shell.ok("%reload_ext flyte_notebook")
