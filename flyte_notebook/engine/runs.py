@@ -17,7 +17,7 @@ from flyte_notebook.engine.executors import Slots
 from flyte_notebook.engine.watch import watch
 from flyte_notebook.errors import RunNotFoundError
 from flyte_notebook.record import events
-from flyte_notebook.record.fingerprint import fingerprint
+from flyte_notebook.record.fingerprint import fingerprint_of, fingerprint_parts
 from flyte_notebook.record.model import ErrorRecord, Phase
 from flyte_notebook.record.store import open_store
 
@@ -139,6 +139,7 @@ class LiveRun:
         self.started_at = events.now()
         self._generation = _generation
         self._fingerprints: dict[Any, str] = {}
+        self._parts: dict[Any, dict[str, str]] = {}
         self.seen: set[str] = set()
         """Names of the tasks this run has put on record."""
         self._append = self.store.journal.append
@@ -185,8 +186,14 @@ class LiveRun:
         """The fingerprint of `func`, taken once per run: what it refers to is not expected to change meanwhile."""
         known = self._fingerprints.get(func)
         if known is None:
-            known = self._fingerprints[func] = fingerprint(func)
+            parts = self._parts[func] = fingerprint_parts(func)
+            known = self._fingerprints[func] = fingerprint_of(parts)
         return known
+
+    def fingerprint_parts(self, func: Any) -> dict[str, str]:
+        """What the fingerprint of `func` is made of, by label."""
+        self.fingerprint(func)
+        return self._parts[func]
 
     def cancel(self, action_id: str | None = None) -> None:
         """Ask the run, or one action with its subtree, to stop. Any thread; returns at once; harmless afterwards."""

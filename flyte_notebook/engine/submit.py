@@ -205,7 +205,14 @@ def _introduce(run: LiveRun, task: Callee) -> None:
     """Put a task on record the first time a run calls it."""
     run.seen.add(task.name)
     run.publish(
-        events.TaskSeen(run.name, task.name, run.fingerprint(task.func), source_of(task.func), task.declarations())
+        events.TaskSeen(
+            run.name,
+            task.name,
+            run.fingerprint(task.func),
+            source_of(task.func),
+            task.declarations(),
+            run.fingerprint_parts(task.func),
+        )
     )
 
 

@@ -46,6 +46,8 @@ class TaskSeen(NamedTuple):
     fingerprint: str
     source: str | None
     declarations: Mapping[str, Any]
+    parts: Mapping[str, str] = {}
+    """What the fingerprint is made of, by label; see `fingerprint_parts`."""
 
 
 class ActionSubmitted(NamedTuple):

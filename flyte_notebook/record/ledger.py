@@ -178,7 +178,8 @@ class Ledger:
             return
         source = event.source and rows.storable(event.source)
         name = rows.storable(event.task_name)
-        row = [run.key, name, event.fingerprint, rows.dump_mapping(event.declarations), source]
+        declarations, parts = rows.dump_mapping(event.declarations), rows.dump_mapping(event.parts)
+        row = [run.key, name, event.fingerprint, declarations, source, parts]
         self._rare.setdefault("tasks", {})[run.key, name] = row
 
     # --- actions --------------------------------------------------------------------------------------------------

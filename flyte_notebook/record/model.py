@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -94,6 +94,8 @@ class TaskRecord:
     source: str | None
     declarations: dict[str, Any]
     """JSON-able: image, resources, cache, retries, timeout, docs and so on, as declared."""
+    parts: dict[str, str] = field(default_factory=dict)
+    """What the fingerprint is made of, by label; empty for records of before it was kept."""
 
 
 @dataclass(frozen=True, slots=True)

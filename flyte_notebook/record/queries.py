@@ -123,9 +123,9 @@ def notes(connection: sqlite3.Connection, run: Found, id: str) -> list[Noted]:
 
 def task(connection: sqlite3.Connection, run: Found, name: str) -> TaskRecord | None:
     """What a task was in the run."""
-    sql = "SELECT name, fingerprint, source, declarations FROM tasks WHERE run = ? AND name = ?"
+    sql = "SELECT name, fingerprint, source, declarations, parts FROM tasks WHERE run = ? AND name = ?"
     row = connection.execute(sql, (run.key, name)).fetchone()
-    return None if row is None else TaskRecord(row[0], row[1], row[2], json.loads(row[3]))
+    return None if row is None else TaskRecord(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4]))
 
 
 def tasks(connection: sqlite3.Connection, run: Found) -> list[str]:

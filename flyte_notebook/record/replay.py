@@ -24,7 +24,7 @@ _PAGE = 5_000
 _HEADER = (
     "SELECT started, notebook, cell_id, source, resumed_from, hide, options, phase, ended, output, extra FROM runs"
 )
-_TASKS = "SELECT name, fingerprint, source, declarations FROM tasks WHERE run = ? ORDER BY rowid"
+_TASKS = "SELECT name, fingerprint, source, declarations, parts FROM tasks WHERE run = ? ORDER BY rowid"
 _ACTIONS = """
     SELECT key, id, parent_id, actions.task_name, short_name, grp, kind, phase, cached, recovered, attempts, submitted,
            started, ended, actions.fingerprint, cache_key, extra, inputs, output, tasks.fingerprint
@@ -60,8 +60,8 @@ class Replay:
         yield events.RunStarted(
             run.name, started, notebook, cell_id, source, resumed_from, bool(hide), json.loads(options)
         )
-        for name, fingerprint, task_source, declarations in tasks:
-            yield events.TaskSeen(run.name, name, fingerprint, task_source, json.loads(declarations))
+        for name, fingerprint, task_source, declarations, parts in tasks:
+            yield events.TaskSeen(run.name, name, fingerprint, task_source, json.loads(declarations), json.loads(parts))
         yield from self._actions()
         for page in self._pages(_LOGS):
             for _, action_id, stream, text, at in page:

@@ -107,6 +107,8 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (run, sha)
     ) WITHOUT ROWID;
     """,
+    # JSON, by label: what the fingerprint is made of.
+    "ALTER TABLE tasks ADD COLUMN parts TEXT NOT NULL DEFAULT '{}'",
 )
 """Scripts that each take the journal one version up; `user_version` counts those applied. Never edit a released one."""
 

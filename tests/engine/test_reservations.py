@@ -235,7 +235,7 @@ def test_whoever_waits_can_be_cancelled_alone(how):
             run = next(iter(flyte.engine.runs.live_runs.values()))
             queued = [call for call in run.calls.values() if call.task_name == "serialized.step" and not call.attempt]
             run.cancel(queued[0].id)
-        await asyncio.wait([waiting])
+        await asyncio.gather(waiting, return_exceptions=True)
         release.set()
         return await first + await last
 

@@ -103,8 +103,9 @@ def histories(draw: st.DrawFn) -> list[events.Event]:
             run, clock, draw(optional), draw(optional), draw(optional), draw(optional), draw(st.booleans()), options
         )
     ]
+    parts = st.dictionaries(TEXT, TEXT, max_size=2)
     for name in draw(st.lists(TEXT, max_size=2, unique=True)):
-        history.append(events.TaskSeen(run, name, draw(TEXT), draw(optional), {"docs": draw(TEXT)}))
+        history.append(events.TaskSeen(run, name, draw(TEXT), draw(optional), {"docs": draw(TEXT)}, draw(parts)))
     progress = _Progress()
     for _ in range(draw(st.integers(0, 25))):
         clock += draw(st.sampled_from([0.0, 0.25, 1.5]))

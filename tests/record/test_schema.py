@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import sqlite3
 import stat
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from flyte_notebook.errors import JournalError, StoreError
-from flyte_notebook.record import schema
+from flyte_notebook.record import events, schema
 from flyte_notebook.record.journal import Journal
+from flyte_notebook.record.model import TaskRecord
 from flyte_notebook.record.store import Store
 from tests.record.journal_cases import RUN, put, started, submitted
 
@@ -59,10 +61,50 @@ def test_a_journal_is_brought_up_to_date_step_by_step(path, monkeypatch):
     steps = ("ALTER TABLE runs ADD COLUMN mood TEXT; UPDATE runs SET mood = 'good'", "CREATE TABLE moods (name TEXT)")
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, *steps))
     Journal(path).close()
-    assert pragma(path, "user_version") == 3
+    assert pragma(path, "user_version") == len(schema.MIGRATIONS)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name, mood FROM runs").fetchall() == [(RUN, "good")]
         assert connection.execute("SELECT count(*) FROM moods").fetchone() == (0,)
+
+
+RELEASED = ["7a76b067", "2360a70d"]
+"""How the scripts begin that are in use, as hashes."""
+
+
+def test_scripts_that_are_in_use_stay_as_they_are():
+    assert [hashlib.sha256(script.encode()).hexdigest()[:8] for script in schema.MIGRATIONS] == RELEASED
+
+
+OLD_ROWS = (
+    """INSERT INTO runs (name, phase, started, ended, host, pid, kernel, hide, options)
+       VALUES ('old-1', 'SUCCEEDED', 100, 104, 'here', 1, 1, 0, '{}')""",
+    """INSERT INTO tasks VALUES (1, 'env.work', 'f1', '{"retries": 3}', 'async def work(): ...')""",
+    """INSERT INTO actions VALUES (4294967296, '00', '', 'env.work', 'work', '', 'task', 'SUCCEEDED', 0, 0, 1,
+       101, 102, 103, '=', 'k', '', x'', x'')""",
+)
+
+
+def test_a_journal_of_the_first_version_is_brought_up_to_date_and_readable(path, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        schema.prepare(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for row in OLD_ROWS:
+            connection.execute(row)
+    assert pragma(path, "user_version") == 1
+    journal = Journal(path)
+    assert pragma(path, "user_version") == len(schema.MIGRATIONS)
+    assert journal.run("old-1").actions == 1
+    assert journal.task("old-1", "env.work") == TaskRecord(
+        "env.work", "f1", "async def work(): ...", {"retries": 3}, {}
+    )
+    (seen,) = [event for event in journal.replay("old-1") if isinstance(event, events.TaskSeen)]
+    assert seen.parts == {}
+    assert [past.fingerprint for past in journal.past("old-1")] == ["f1"]
+    new = seen._replace(run=RUN, parts={"own code": "1"})
+    put(journal, started(), new)
+    assert journal.task(RUN, "env.work").parts == {"own code": "1"}
+    journal.close()
 
 
 def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
@@ -72,7 +114,7 @@ def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
     with pytest.raises(JournalError, match="nowhere"):
         Journal(path)
     monkeypatch.undo()
-    assert pragma(path, "user_version") == 1
+    assert pragma(path, "user_version") == len(schema.MIGRATIONS)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'moods'").fetchall() == []
     Journal(path).close()
@@ -87,7 +129,7 @@ def test_a_journal_of_a_newer_version_is_left_alone(path):
         Journal(path)
     message = str(caught.value)
     assert str(path) in message
-    assert "newer flyte_notebook (journal version 7; this one knows versions up to 1)" in message
+    assert "newer flyte_notebook (journal version 7; this one knows versions up to 2)" in message
     assert "pip install -U flyte-notebook" in message
     assert "FLYTE_NOTEBOOK_HOME" in message
     assert path.read_bytes() == before
@@ -136,7 +178,7 @@ def test_many_may_make_a_journal_at_once(path):
     for thread in threads:
         thread.join()
     assert failures == []
-    assert pragma(path, "user_version") == 1
+    assert pragma(path, "user_version") == len(schema.MIGRATIONS)
 
 
 def test_a_lock_that_is_never_released_is_an_error_that_says_what_to_do(path, monkeypatch):
