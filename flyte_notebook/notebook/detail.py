@@ -12,6 +12,7 @@ from flyte_notebook.notebook.text import clip
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import describe
 from flyte_notebook.record.model import Phase
+from flyte_notebook.record.why import why
 
 if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore
@@ -50,6 +51,8 @@ class Material:
     report: str | None = None
     log: list[tuple[str, str]] = field(default_factory=list)
     attempts: list[_Attempt] = field(default_factory=list)
+    run: str | None = None
+    """Set where there may be something to tell of how the action came to its result: see `why`."""
 
 
 def look_up(store: Store, run: str, id: str, task: str) -> Material:
@@ -81,6 +84,7 @@ def look_up(store: Store, run: str, id: str, task: str) -> Material:
             )
             for attempt in journal.attempts(run, id)
         ],
+        run,
     )
 
 
@@ -111,6 +115,7 @@ def _add(material: Material, event: events.Event) -> None:
             _end(material.attempts[-1], event.phase, event.at, event.error)
         case events.ActionEnded():
             material.output, material.error = event.output, event.error
+            material.run = event.run if event.source_run is not None or event.cache_key is not None else None
             if material.attempts and material.attempts[-1].end is None:
                 _end(material.attempts[-1], event.phase, event.at, event.error)
         case events.OutputWritten():
@@ -136,8 +141,17 @@ def detail(material: Material, store: Store) -> Detail:
         "source": material.source[:SOURCE] if material.source is not None else None,
         "declarations": material.declarations,
         "attempts": [_attempt(attempt) for attempt in material.attempts],
+        "reuse": _reuse(material, store),
         "report": material.report if len(material.report or "") <= REPORT else _too_large(material.report),
     }
+
+
+def _reuse(material: Material, store: Store) -> str | None:
+    try:
+        return why(store, material.run, material.id) if material.run is not None else None
+    except FlyteNotebookError:
+        # The rest of the details is known, and is what was asked for.
+        return None
 
 
 def without_report(shown: Detail) -> Detail:

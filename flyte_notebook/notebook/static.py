@@ -127,7 +127,9 @@ def _row(tree: Tree, outline: Outline, line: Line) -> str:
     result = f"<code>{_text(value)}</code>" if value is not None else _text(trouble(node))
     if node.hint:
         result += f" <i>{_text(clip(node.hint, 80))}</i>"
-    phase = " · ".join([str(node.phase), *marks(node)])
+    # The header names the run that this one resumes.
+    source = [f"from {_text(clip(node.source, 120))}"] if node.source and node.source != tree.resumed_from else []
+    phase = " · ".join([str(node.phase), *marks(node), *source])
     cells = (f"{indent}{_text(clip(node.name, 48))}", phase, spent, result)
     return "<tr>" + "".join(f"<td {_LEFT}>{cell}</td>" for cell in cells) + "</tr>"
 

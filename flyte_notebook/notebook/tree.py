@@ -33,6 +33,8 @@ class Node:
     attempts = 0
     cached = False
     recovered = False
+    source: str | None = None
+    """The run that a reused result is of."""
     output: Encoded | str | None = None
     error: str | None = None
     line: int | None = None
@@ -135,7 +137,7 @@ class Tree:
         if node.begin is None and event.phase is Phase.SUCCEEDED:
             node.begin = event.at
         if event.cached or event.recovered:
-            node.cached, node.recovered = event.cached, event.recovered
+            node.cached, node.recovered, node.source = event.cached, event.recovered, event.source_run
             self.recovered += event.recovered
         output = event.output
         if output is not None:

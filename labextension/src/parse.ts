@@ -152,6 +152,7 @@ export function readDetail(value: unknown): Detail {
     attempts: readAttempts(raw.attempts),
     task: text(raw.task),
     id: text(raw.id),
+    reuse: textOrNull(raw.reuse),
     report: textOrNull(raw.report),
   };
 }

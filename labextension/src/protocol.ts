@@ -99,6 +99,8 @@ export interface Detail {
   attempts: AttemptInfo[];
   task: string;
   id: string;
+  /** How a cached or recovered action came to its result, or why one ran again; null: nothing to tell. */
+  reuse: string | null;
   /** A whole HTML document of the user's; shown only inside a sandboxed frame. */
   report: string | null;
 }

@@ -37,6 +37,7 @@ export function detail(change: Partial<Detail> = {}): Detail {
     attempts: [{ number: 1, phase: "SUCCEEDED", ms: 12 }],
     task: "env.step",
     id: "a1b2c3",
+    reuse: null,
     report: null,
     ...change,
   };

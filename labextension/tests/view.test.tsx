@@ -210,6 +210,19 @@ test("the details of an action that runs are asked for again while they are open
   expect(asked()).toBe(3);
 });
 
+test("the details say where a result came from, or why it was made again", async () => {
+  const { el, item, model, click } = await show([row(0)]);
+  await click(item(0));
+  const panel = () => el.querySelector("[role=tabpanel]")?.textContent;
+  model.emit("msg:custom", { type: "detail", i: 0, detail: detail() });
+  await frame();
+  expect(panel()).toMatch(/^Inputs/);
+  const reuse = "ran again: helper clean() changed (since run main-abc123)";
+  model.emit("msg:custom", { type: "detail", i: 0, detail: detail({ reuse }) });
+  await frame();
+  expect(panel()).toContain(`${reuse}Inputs`);
+});
+
 test("a report is shown in a frame that may do nothing", async () => {
   const { el, model, item, click, all } = await show([row(0)]);
   await click(item(0));

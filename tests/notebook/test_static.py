@@ -103,6 +103,18 @@ def test_a_run_that_resumes_another_says_which_and_how_much_it_recovered() -> No
     assert "resumed_from" not in saved.run_bundle(pipeline(), {})["run"]
 
 
+def test_the_page_says_which_run_a_reused_result_is_of() -> None:
+    run = Run(resumed_from="main-old")
+    for number, source in enumerate(("other-<1>", "main-old")):
+        run.submit(str(number))
+        run.succeed(str(number), cached=not number, recovered=bool(number), source_run=source)
+    tree = run.end()
+    assert "SUCCEEDED · cached · from other-&lt;1&gt;<" in html(tree)
+    # The header names it.
+    assert "SUCCEEDED · recovered<" in html(tree)
+    assert "other" not in text(tree)
+
+
 def test_a_name_the_user_chose_is_kept_whole() -> None:
     assert text(pipeline("train-resnet")).startswith("train-resnet · ")
 

@@ -203,3 +203,36 @@ await main(["a", "b", "c"])
     assert [attempt["phase"] for attempt in failed["attempts"]] == ["FAILED", "FAILED"]
     assert failed["error"]["message"] == "2 is too much"
     assert failed["log"] == [{"stream": "stdout", "text": "trying 2\ntrying 2\n"}]
+
+
+def test_details_say_where_a_result_came_from_or_why_it_was_made_again(shell: Shell) -> None:
+    cell = """%%flyte
+def clean(x): return x + {0}
+@env.task(cache="auto")
+async def step(x: int) -> int:
+    return clean(x)
+@env.task
+async def main(x: int) -> int:
+    return await step(x)
+await main(1)
+"""
+    for step in (1, 1, 2):
+        shell.ok(cell.format(step))
+    store = open_store()
+    third, second, first = flyte_notebook.runs()
+    told = {}
+    for run in (first, second, third):
+        found = [detail(look_up(store, run.name, a.id, a.task_name), store) for a in run.actions()]
+        collected = collect(store.journal.replay(run.name), {action.id for action in run.actions()})
+        assert [detail(collected[action.id], store) for action in run.actions()] == found
+        told[run.name] = [each["reuse"] for each in found]
+    assert told == {
+        first.name: [None, "ran: no success of an earlier run is there to reuse (looked at 200 runs)"],
+        second.name: [None, f"cached, from run {first.name}"],
+        third.name: [None, f"ran again: helper clean() changed (since run {first.name})"],
+    }
+    store.journal.delete([first.name])
+    assert detail(look_up(store, second.name, second.actions()[1].id, ""), store)["reuse"].startswith("cached, from")
+    gone = look_up(store, third.name, third.actions()[1].id, "")
+    store.journal.delete([third.name])
+    assert detail(gone, store)["reuse"] is None

@@ -7,9 +7,10 @@ import { isTerminal } from "../store";
 import { readTable, type TableNode } from "../table";
 
 export function ValuesPanel({ detail, phase }: { detail: Detail; phase: Phase }) {
-  const { inputs, output, error } = detail;
+  const { inputs, output, error, reuse } = detail;
   return (
     <>
+      {reuse !== null && <p class="fn-muted">{plain(reuse)}</p>}
       <h4 class="fn-heading">Inputs</h4>
       {inputs.length === 0 ? (
         <p class="fn-muted">None</p>
