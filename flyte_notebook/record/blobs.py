@@ -45,7 +45,8 @@ class BlobStore:
         """Of the large content that was put by this process."""
 
     def put(self, parts: Sequence[bytes | memoryview]) -> str:
-        """Store the concatenation of `parts` and return its SHA-256 in hex. Content that is there is not written again.
+        """Store the concatenation of `parts` and return its SHA-256 in hex. Content that is there, and whole, is not written
+        again; a damaged file is replaced.
 
         Memory views have to be C-contiguous. What changes meanwhile is stored in one of its states or as a mixture of
         them, but always under the name of exactly what is stored.
@@ -63,7 +64,7 @@ class BlobStore:
             # Hashing alone is cheaper than writing, but a pass of its own: only where it probably saves the writing.
             if size <= _MAPPED or sample in self._samples:
                 sha = _sha256(views)
-                if self._refresh(self.path(sha), size):
+                if self._refresh(sha, size) or (self._is_whole(sha) and self._refresh(sha, size)):
                     return sha
             sha = self._write(views, size)
         except OSError as error:
@@ -89,8 +90,8 @@ class BlobStore:
                 if self._verified.get(sha) != identity:
                     if _sha256([content]) != sha:
                         raise BlobCorruptError(
-                            f"{self.path(sha)} is damaged: its content does not match its name. Delete it and run the "
-                            "cell again: the value is made anew."
+                            f"{self.path(sha)} is damaged: its content does not match its name. Run the cell again: "
+                            "the value is made anew."
                         )
                     self._verified[sha] = identity
             self._verifying.pop(sha, None)
@@ -143,19 +144,25 @@ class BlobStore:
                 if path.lstat().st_mtime < before:
                     path.unlink()
 
-    def _refresh(self, path: Path, size: int) -> bool:
-        """True when the file is there and whole. Marks it as used, so that cleaning leaves it alone for a while."""
+    def _refresh(self, sha: str, size: int) -> bool:
+        """True when the file is the one that was verified. Marks it as used, so that cleaning leaves it alone for long."""
+        path = self.path(sha)
         try:
             status = path.lstat()
         except FileNotFoundError:
             return False
-        # A power cut can leave a file short: then it is written again.
-        if not stat.S_ISREG(status.st_mode) or status.st_size != size or not _own(status):
+        if status.st_size != size or not _own(status) or self._verified.get(sha) != _identity(status):
             return False
-        verified = self._verified.get(path.parent.name + path.name) == _identity(status)
         os.utime(path)
-        if verified:
-            self._verified[path.parent.name + path.name] = _identity(path.lstat())
+        self._verified[sha] = _identity(path.lstat())
+        return True
+
+    def _is_whole(self, sha: str) -> bool:
+        """True when the file is there with the content that its name says; a power cut, say, can have left it short."""
+        try:
+            self.open(sha)
+        except (StoreError, OSError):
+            return False
         return True
 
     def _write(self, views: list[memoryview], size: int) -> str:
@@ -167,10 +174,10 @@ class BlobStore:
                 sha = _copy(views, descriptor)
             finally:
                 os.close(descriptor)
-            path = self.path(sha)
-            if self._refresh(path, size):
+            if self._refresh(sha, size):
                 draft.unlink()
                 return sha
+            path = self.path(sha)
             path.parent.mkdir(mode=0o700, exist_ok=True)
             # Not synced: the file survives the death of the process, and after a power cut its hash tells.
             draft.replace(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flyte_notebook.errors import StoreError
 from flyte_notebook.record.envelope import (
     EXTERNAL,
     INLINE,
@@ -63,7 +64,11 @@ class Encoded:
         if self.data is None:
             if self.blob is None or not blobs.exists(self.blob):
                 return False
-            return all(map(blobs.exists, references(blobs.peek(self.blob))))
+            try:
+                return all(map(blobs.exists, references(blobs.peek(self.blob))))
+            except (StoreError, ValueError):
+                # Damaged so that it cannot even be told what it names.
+                return False
         return all(map(blobs.exists, references(self.data)))
 
 

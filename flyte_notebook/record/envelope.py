@@ -160,10 +160,13 @@ def tree_of(data: Buffer) -> tuple[Node, list[int]]:
 
 
 def references(data: Buffer) -> list[str]:
-    """The sha256 names of the blobs that an envelope needs beside itself."""
+    """The sha256 names of the blobs that an envelope needs beside itself. ValueError when it is damaged."""
     if bytes(data[:1]) != b"r":
         return []
-    return [entry[0] for entry in _head(data)[0]["b"] if isinstance(entry, list)]
+    try:
+        return [str(entry[0]) for entry in _head(data)[0]["b"] if isinstance(entry, list)]
+    except (LookupError, TypeError) as error:
+        raise ValueError("not a recorded value: what it names cannot be read") from error
 
 
 def inline_size(data: Buffer) -> int:

@@ -184,6 +184,19 @@ def test_a_blob_that_was_cut_short_is_written_again(blobs):
     assert bytes(blobs.open(sha)) == BIG
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["of this process", "of another"])
+@pytest.mark.parametrize("content", [b"some content", BIG], ids=["small", "large"])
+def test_a_blob_whose_content_was_changed_is_written_again(blobs, content, known):
+    sha = blobs.put([content])
+    with blobs.path(sha).open("r+b") as file:
+        file.write(bytes([content[0] ^ 1]))
+    writer = blobs if known else BlobStore(blobs.root)
+    assert writer.put([content]) == sha
+    assert bytes(writer.open(sha)) == content
+    assert bytes(blobs.open(sha)) == content
+    assert files(blobs) == [blobs.path(sha)]
+
+
 @pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "A" * 64, "ab" * 31 + "/x", "ab" * 33])
 def test_only_names_of_values_are_looked_up(blobs, name):
     for ask in (blobs.path, blobs.exists, blobs.open, blobs.peek, blobs.remove):
