@@ -176,7 +176,7 @@ async def _finish(cell: Cell, phase: Phase, error: ErrorRecord | None) -> None:
         return
     outputs = cell.outputs
     if isinstance(outputs, Draft):
-        outputs = await sealed(outputs, cell.run.store.blobs)
+        outputs = await sealed(outputs, cell.run.store.blobs, f"The result of {cell.run.name}")
     await cell.run.finish(phase, outputs, error)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flyte_notebook import errors
@@ -74,7 +75,7 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     run = parent.run
     too_large = breach("Inputs", inputs, task.options.max_inline_io_bytes, task.name)
     if isinstance(inputs, Draft):
-        inputs = await _sealed_in_turn(inputs, parent)
+        inputs = await _sealed_in_turn(inputs, parent, task.name)
     if not parent.open:
         raise errors.ActionAbortedError(
             f"{task.name} was called after {call_site(parent)} had ended: await it where it is made"
@@ -103,12 +104,12 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     return await _watched(call, parent, runner, runner)
 
 
-async def _sealed_in_turn(draft: Draft, parent: Node) -> Encoded:
+async def _sealed_in_turn(draft: Draft, parent: Node, task: str) -> Encoded:
     """Seal the inputs of a call. Calls with large inputs become actions in the order in which they were made."""
     before = parent.sealing
     mine = parent.sealing = parent.run.loop.create_future()
     try:
-        inputs = await sealed(draft, parent.run.store.blobs)
+        inputs = await sealed(draft, parent.run.store.blobs, f"An input of {task}")
         if before is not None:
             # Not awaited itself: a caller that is cancelled here would cancel it for all others.
             await asyncio.wait((before,))
@@ -170,7 +171,7 @@ async def _act(
         if too_large is not None:
             raise too_large
         if isinstance(result, Draft):
-            result = await sealed(result, call.run.store.blobs)
+            result = await sealed(result, call.run.store.blobs, f"The result of {task.name}")
     except asyncio.CancelledError:
         await call.close()
         ended(call, Phase.ABORTED)
@@ -216,9 +217,16 @@ def _introduce(run: LiveRun, task: Callee) -> None:
     )
 
 
-async def sealed(draft: Draft, blobs: BlobStore) -> Encoded:
-    """Hash and store a large value without blocking the loop."""
-    return await asyncio.to_thread(draft.seal, blobs)
+async def sealed(draft: Draft, blobs: BlobStore, what: str) -> Encoded:
+    """Hash and store a large value without blocking the loop. `what` it is, for the warning that it has changed."""
+    encoded = await asyncio.to_thread(draft.seal, blobs)
+    if draft.changed:
+        warnings.warn(
+            f"{what} was changed while it was being stored: on record, and with whoever received it, is a mixture of "
+            "before and after. Pass a copy, or change it once the call has begun.",
+            stacklevel=2,
+        )
+    return encoded
 
 
 async def decoded(task: Callee, result: Encoded, blobs: BlobStore) -> Any:

@@ -33,6 +33,8 @@ def content_of(kind: type) -> Callable[[Hasher, Any], bytes] | None:
             return array
         import numpy as np
 
+        if kind is np.ma.MaskedArray:
+            return masked
         return scalar if issubclass(kind, np.generic) and not issubclass(kind, np.void) else None
     if library == "torch":
         return tensor if name in ("Tensor", "Parameter") else None
@@ -57,6 +59,16 @@ def array(hasher: Hasher, value: np.ndarray[Any, Any]) -> bytes:
     if value.dtype.hasobject:
         return combined("array", head, hasher.items("objects", value.ravel().tolist()))
     return combined("array", head, _elements(hasher, value))
+
+
+def masked(hasher: Hasher, value: np.ma.MaskedArray[Any, Any]) -> bytes:
+    """A masked array: its data, also what is masked, its mask and what it is filled with."""
+    import numpy as np
+
+    # Not the property, which would fill in a default.
+    fill = value._fill_value  # type: ignore[attr-defined]
+    mask = np.ma.getmaskarray(value)
+    return combined("masked", hasher.of(value.data), array(hasher, mask), hasher.of(fill), hasher.of(value.hardmask))
 
 
 def scalar(hasher: Hasher, value: Any) -> bytes:
@@ -161,6 +173,9 @@ def _column(hasher: Hasher, values: Any, flat: np.ndarray[Any, Any] | None) -> b
         return combined("category", ordered, index(hasher, values.categories), array(hasher, values.codes))
     if isinstance(values.dtype, pd.StringDtype):
         return combined(name, _texts(hasher, values))
+    if isinstance(values.dtype, pd.SparseDtype):
+        stored = values.sp_values, values.sp_index.indices
+        return combined(name, hasher.of(len(values)), hasher.of(values.fill_value), *(array(hasher, a) for a in stored))
     if hasattr(values, "asi8"):
         return combined(name, _elements(hasher, values.asi8))
     if isinstance(values, pd.api.extensions.ExtensionArray) and hasattr(values, "_mask"):

@@ -19,7 +19,7 @@ from secrets import token_bytes
 from types import MappingProxyType
 from typing import Any
 
-from flyte_notebook.record.text import dump, encode_text
+from flyte_notebook.record.text import address, dump, encode_text
 
 _DECIMAL = 1024
 """Bits of the largest integer whose digest is taken of its decimal digits."""
@@ -93,7 +93,7 @@ class Hasher:
         if kind in _SCALARS:
             return self._text(kind.__name__, _scalar(value, kind))
         if kind in (bytes, bytearray, memoryview):
-            return self.content(kind.__name__, bytes(value))
+            return self.content(kind.__name__, bytes(value) if kind is memoryview else value)
         known = self._done.get(id(value))
         if known is not None:
             return known[1]
@@ -122,7 +122,8 @@ class Hasher:
     def content(self, tag: str, memory: Any) -> bytes:
         """The digest of a run of memory."""
         self.spend(len(memory))
-        return combined(tag, sha256(memory).digest())
+        known = self.hashed.get(address(memory)) if self.hashed else None
+        return combined(tag, bytes.fromhex(known) if known is not None else sha256(memory).digest())
 
     def items(self, tag: str, values: Any) -> bytes:
         """The digest of a sequence."""
@@ -251,6 +252,11 @@ def _builtin(hasher: Hasher, function: types.BuiltinFunctionType) -> bytes:
 
 def _partial(hasher: Hasher, value: functools.partial[Any]) -> bytes:
     return combined("partial", hasher.of(value.func), hasher.of(value.args), hasher.of(value.keywords))
+
+
+def is_data(kind: type) -> bool:
+    """True for arrays and tables: an equal one, made from the same bytes, has the same digest."""
+    return _data(kind) is not None
 
 
 def _data(kind: type) -> Callable[[Hasher, Any], bytes] | None:

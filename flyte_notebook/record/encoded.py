@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,11 @@ from flyte_notebook.record.envelope import (
     inline_size,
     pack,
     references,
-    store,
     tree_of,
     unpack,
 )
+from flyte_notebook.record.identity import identify
+from flyte_notebook.record.memory import now, passage, sample
 from flyte_notebook.record.text import digest_text, dump, encode_text, length
 
 if TYPE_CHECKING:
@@ -75,10 +77,11 @@ class Encoded:
 class Draft:
     """A value too large to be recorded on the spot: `seal` hashes and writes it, in any thread.
 
-    Large memory is not copied: it must not change until it is sealed.
+    Large memory is not copied: it should not change until it is sealed. If it does, what is on record is one of its
+    states or a mixture of them, and its digest that of what is on record.
     """
 
-    __slots__ = ("_node", "_plain", "_sink", "_text", "size")
+    __slots__ = ("_asked", "_node", "_passages", "_plain", "_samples", "_sink", "_text", "changed", "size")
 
     def __init__(self, node: Node, sink: Sink, text: str | None, size: int, plain: bool) -> None:
         self._node = node
@@ -87,6 +90,11 @@ class Draft:
         self._plain = plain
         self.size = size
         """Bytes of the value, buffers included."""
+        self._passages = [passage(memory) if length(memory) >= EXTERNAL else None for memory in sink.buffers]
+        self._samples = [sample(memory) for memory in sink.buffers]
+        self._asked = now()
+        self.changed = False
+        """True once it was sealed and has been seen to change meanwhile; a change of a small part may go unseen."""
 
     @property
     def inline(self) -> int:
@@ -99,8 +107,12 @@ class Draft:
         from flyte_notebook.record.preview import text
 
         sink = self._sink
-        stored = store(sink.buffers, blobs)
-        sink.settle(stored)
+        stored = [
+            way.store(memory, blobs, self._asked) if way is not None else None
+            for way, memory in zip(self._passages, sink.buffers, strict=True)
+        ]
+        identify(sink, stored, blobs)
+        self.changed = any(map(operator.ne, self._samples, map(sample, sink.buffers)))
         digest = _digest(self._node, sink, self._text if self._plain else None)
         parts = pack(self._node, sink.buffers, stored) if self._text is None else [b"j", encode_text(self._text)]
         if sum(map(length, parts)) <= INLINE:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flyte_notebook.record.digest import digest
-from flyte_notebook.record.text import Buffer, address, dump, dump_sorted, encode_text, length, load
+from flyte_notebook.record.text import Buffer, dump, dump_sorted, encode_text, length, load
 
 if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore
@@ -60,15 +60,6 @@ class Sink:
             node["d"] = digest(value).hex()
         return node
 
-    def settle(self, blobs: Sequence[str | None]) -> None:
-        """Compute the identities that were put off. `blobs`: the SHA-256 of the buffers that were stored by now, which
-        are not read once more.
-        """
-        known = {address(memory): sha for memory, sha in zip(self.buffers, blobs, strict=True) if sha is not None}
-        for node, value in self.pending:
-            node["d"] = digest(value, hashed=known).hex()
-        self.pending.clear()
-
     def mark(self) -> tuple[int, int, bool]:
         """Where it stands, for `rewind`."""
         return len(self.buffers), len(self.pending), self.tagged
@@ -100,15 +91,10 @@ def canonical_text(node: Node, tagged: bool) -> str:
     return dump_sorted(canonical(node) if tagged else node)
 
 
-def store(buffers: Sequence[Buffer], blobs: BlobStore) -> list[str | None]:
-    """Put the large ones of some buffers into `blobs`: their names, None for those that stay in the envelope."""
-    return [blobs.put([memory]) if length(memory) >= EXTERNAL else None for memory in buffers]
-
-
 def pack(node: Node, buffers: Sequence[Buffer], blobs: Sequence[str | None]) -> list[Buffer]:
     """The parts of an envelope, to be joined or written one after another.
 
-    `blobs`: what `store` gave for the buffers.
+    `blobs`: the names of those buffers that are stored as blobs of their own, None for the others.
     """
     if not buffers:
         return [b"j" + encode_text(dump(node))]

@@ -9,10 +9,10 @@ from typing import Any
 from flyte_notebook.record.arrays import is_flat, lift_array, lower_array
 from flyte_notebook.record.atoms import is_atom, lift_atom, lower_atom
 from flyte_notebook.record.converter import Converter
-from flyte_notebook.record.digest import type_name
-from flyte_notebook.record.envelope import KIND, Node, Sink
+from flyte_notebook.record.digest import is_data, type_name
+from flyte_notebook.record.envelope import EXTERNAL, KIND, Node, Sink
 from flyte_notebook.record.packed import lift_numbers, lift_text, lower_numbers, lower_text
-from flyte_notebook.record.sketch import outline, title
+from flyte_notebook.record.sketch import looks
 from flyte_notebook.record.text import dump_sorted
 from flyte_notebook.record.versions import adopted
 
@@ -122,41 +122,22 @@ def _lower_leaf(value: Any, kind: type, sink: Sink) -> Node:
 
 
 def _lower_bytes(value: bytes | bytearray, sink: Sink) -> Node:
-    node = sink.tag(
-        type(value).__name__, b=sink.buffer(bytes(value)), s=len(value), p=bytes(value[:60]).decode("latin-1")
-    )
-    return sink.identify(node, value, len(value))
+    memory = bytes(value)
+    node = sink.tag(type(value).__name__, b=sink.buffer(memory), s=len(memory), p=memory[:60].decode("latin-1"))
+    return sink.identify(node, memory, len(memory))
 
 
 def lower_pickle(value: Any, sink: Sink) -> Node:
     """A node that holds a pickle. Raises TypeError `cannot pickle …` when there is none of `value`."""
-    import cloudpickle
+    from flyte_notebook.record import pickling
 
-    outside: list[pickle.PickleBuffer] = []
-
-    def keep(memory: pickle.PickleBuffer) -> bool:
-        # Small arrays are cheaper in the stream; what is not contiguous has no single run of memory.
-        view = memory.raw() if _contiguous(memory) else None
-        if view is None or view.nbytes < 1024:
-            return True
-        outside.append(memory)
-        return False
-
-    try:
-        stream = cloudpickle.dumps(value, protocol=5, buffer_callback=keep)
-    except TypeError:
-        raise
-    except Exception as error:
-        raise TypeError(f"cannot pickle '{type(value).__name__}' object: {error}") from error
-    views = [memory.raw() for memory in outside]
-    node = sink.tag("pickle", t=type_name(type(value)), p=title(value), b=[sink.buffer(m) for m in (stream, *views)])
-    node.update(outline(value))
-    return sink.identify(node, value, max(len(stream), *(view.nbytes for view in views), 0))
-
-
-def _contiguous(memory: pickle.PickleBuffer) -> bool:
-    with memoryview(memory) as view:
-        return view.contiguous
+    stream, views = pickling.dumps(value)
+    node = sink.tag("pickle", t=type_name(type(value)), b=[sink.buffer(stream), *map(sink.buffer, views)])
+    largest = max(len(stream), *(view.nbytes for view in views), 0)
+    if largest < EXTERNAL or not is_data(type(value)):
+        # How a large table looks is found out with its identity, once for equal ones.
+        node.update(looks(value))
+    return sink.identify(node, value, largest)
 
 
 def lift_any(node: Node, buffers: list[memoryview]) -> Any:

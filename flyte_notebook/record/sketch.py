@@ -71,6 +71,11 @@ def title(value: Any) -> str:
     return one_line(special if special is not None else _bounded(value, 120))
 
 
+def looks(value: Any) -> dict[str, Any]:
+    """What a node says of how its value looks: `p`, its title, and what `outline` tells."""
+    return {"p": title(value), **outline(value)}
+
+
 def outline(value: Any) -> dict[str, Any]:
     """What else the details of a pickled value show: `n`, a longer text; `h`, the head of a table."""
     if isinstance(value, types.FunctionType):
