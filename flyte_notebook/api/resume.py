@@ -19,6 +19,7 @@ from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
     from flyte_notebook.api.run import Run
+    from flyte_notebook.api.task import Task
     from flyte_notebook.record.model import Action
     from flyte_notebook.record.store import Store
 
@@ -54,15 +55,23 @@ class Resume:
                 raise ResumeError(f"{run.name} was a notebook cell's: resume it in IPython or Jupyter, or run its code")
             return await resume_cell(run, keep)
         recovery = await recovery_of(run, keep)
-        begun, root = _begun(run)
-        missing = undefined(run.store, begun.name)
-        if missing:
-            raise ResumeError(needs(run.name, missing))
-        task = defined(root.task_name)
-        assert task is not None
-        if task.short_name != root.short_name:
-            task = task.override(short_name=root.short_name)
+        task, begun = root_call(run)
         return await launch.again(task, begun.inputs(), record.options, recovery)
+
+
+def root_call(run: Run) -> tuple[Task[..., Any], Run]:
+    """What a run of `flyte.run` calls again: the task, and the run that has its inputs on record.
+
+    Raises:
+        ResumeError: it is not on record, or it, or another that it would call, is not defined here.
+    """
+    begun, root = _begun(run)
+    missing = undefined(run.store, begun.name)
+    if missing:
+        raise ResumeError(needs(run.name, missing))
+    task = defined(root.task_name)
+    assert task is not None
+    return task if task.short_name == root.short_name else task.override(short_name=root.short_name), begun
 
 
 def _begun(run: Run) -> tuple[Run, Action]:

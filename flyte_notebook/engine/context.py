@@ -197,6 +197,10 @@ class Frame(NamedTuple):
         return self.opener.loop
 
 
+background: ContextVar[bool] = ContextVar("flyte_notebook_background", default=False)
+"""True in code that no cell waits for: an interrupt, which is meant for cells, does not concern the runs started there, and
+what their actions print goes to their logs only."""
+
 _frame: ContextVar[Frame | None] = ContextVar("flyte_notebook_frame", default=None)
 
 current_frame = _frame.get

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from flyte_notebook.engine.context import background
 from flyte_notebook.engine.failures import is_plumbing
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
@@ -39,9 +40,10 @@ class _Interrupts:
         `at_once` is asked whether the code that the signal has met is the cell's own, which no stop would reach before
         its next await: then KeyboardInterrupt is raised there.
 
-        Does nothing outside the main thread, and where someone else (such as `asyncio.run`) handles SIGINT already.
+        Does nothing in the background, outside the main thread, and where someone else (such as `asyncio.run`) handles SIGINT already.
         """
-        if threading.current_thread() is not threading.main_thread() or not self._may_install():
+        here = threading.current_thread() is threading.main_thread() and not background.get()
+        if not here or not self._may_install():
             yield
             return
         entry = (loop, stop, at_once)

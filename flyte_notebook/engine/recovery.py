@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from flyte_notebook.engine.context import Call
     from flyte_notebook.record.history import Content, Past
+    from flyte_notebook.record.model import Run
     from flyte_notebook.record.store import Store
 
 _Likeness = tuple[str, str, str, bytes]
@@ -57,12 +58,7 @@ class Recovery:
             JournalError: the record cannot be read.
         """
         store.journal.flush().result()
-        recorded = store.journal.run(run)
-        if not recorded.phase.terminal:
-            raise ResumeError(
-                f"{run} is still running (process {recorded.pid} on {recorded.host}): wait for it, or cancel it, "
-                "and then resume it"
-            )
+        must_be_over(store.journal.run(run))
         self = cls(store, run, keep=keep)
         name: str | None = run
         while name is not None:
@@ -164,6 +160,14 @@ class Recovery:
             past = level.popleft()
             yield past
             level.extend(self._children.get((found.run, past.id), ()))
+
+
+def must_be_over(run: Run) -> None:
+    """Raises ResumeError for a run that is going on, here or in another process."""
+    if not run.phase.terminal:
+        raise ResumeError(
+            f"{run.name} is still running (process {run.pid} on {run.host}): wait for it, or cancel it, and then resume it"
+        )
 
 
 def _moved(parent: str, old: str) -> str:

@@ -8,11 +8,11 @@ import os
 import re
 import secrets
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flyte_notebook.engine.context import Call, Node
+from flyte_notebook.engine.context import Call, Node, background
 from flyte_notebook.engine.executors import Slots
 from flyte_notebook.engine.watch import watch
 from flyte_notebook.errors import RunNotFoundError
@@ -119,6 +119,8 @@ class LiveRun:
         loop: asyncio.AbstractEventLoop | None = None,
         recovery: Recovery | None = None,
     ) -> None:
+        if background.get():
+            settings = replace(settings, hide=True)
         self.settings = settings
         self.recovery = recovery
         """What the run that this one resumes has on record."""

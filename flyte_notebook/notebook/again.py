@@ -22,6 +22,22 @@ async def run_again(shell: InteractiveShell, run: Run, keep: bool) -> Run:
     Raises:
         ResumeError: that would bind names that this kernel has bound anew, or tasks that it calls are not defined.
     """
+    source = source_of(shell, run)
+    first, _, body = source.lstrip().partition("\n")
+    line = f"{plain_options(first)} --resume {run.name}{' --keep' if keep else ''}".strip()
+    record = run.record
+    new = await cell.run_again(shell, line, body, Origin(record.notebook, record.cell_id, source))
+    if new is None:
+        raise ResumeError(f"the cell of {run.name} calls no task any more")
+    return new
+
+
+def source_of(shell: InteractiveShell, run: Run) -> str:
+    """What is run to resume the cell of `run`: its newest text in this kernel, else the recorded one.
+
+    Raises:
+        ResumeError: it would bind names that this kernel has bound anew, or tasks that it calls are not defined.
+    """
     record = run.record
     assert record.source is not None
     ran = sources.newest(shell, record.cell_id, record.source)
@@ -35,12 +51,7 @@ async def run_again(shell: InteractiveShell, run: Run, keep: bool) -> Run:
     missing = undefined(run.store, run.name, source)
     if missing:
         raise ResumeError(needs(run.name, missing))
-    first, _, body = source.lstrip().partition("\n")
-    line = f"{plain_options(first)} --resume {run.name}{' --keep' if keep else ''}".strip()
-    new = await cell.run_again(shell, line, body, Origin(record.notebook, record.cell_id, source))
-    if new is None:
-        raise ResumeError(f"the cell of {run.name} calls no task any more")
-    return new
+    return source
 
 
 def plain_options(first: str) -> str:

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import linecache
 import os
 import sys
+from collections.abc import Iterator
 from contextvars import ContextVar
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -54,7 +56,7 @@ class CellBlock:
     def __init__(self, shell: InteractiveShell, line: str, source: str) -> None:
         self.shell = shell
         self.line = line
-        self.where = _instead.get() or frontend.origin(shell, source)
+        self.where = origin(shell, source)
         self.value: Any = None
         self._engine: engine_cell.Cell
         self._opened: AbstractAsyncContextManager[engine_cell.Cell]
@@ -124,6 +126,21 @@ class CellBlock:
         self._engine.result(value)
 
 
+def origin(shell: InteractiveShell, source: str | None = None) -> Origin:
+    """Where the running code belongs: its cell, or the one that it stands in for."""
+    return _instead.get() or frontend.origin(shell, source)
+
+
+@contextlib.contextmanager
+def standing_in(where: Origin) -> Iterator[None]:
+    """Code in this block belongs there, wherever it runs."""
+    token = _instead.set(where)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
+
+
 def open_here(line: str, source: str) -> CellBlock:
     """The block around the body of the running cell; see `rewrite`."""
     shell = get_ipython()
@@ -171,12 +188,9 @@ def run_nested(shell: InteractiveShell, line: str, body: str) -> Any:
 async def run_again(shell: InteractiveShell, line: str, body: str, where: Origin) -> Run | None:
     """Run the cell at `where` once more; its new run, or None when it has called no task. Raises as `run_nested`."""
     __tracebackhide__ = True
-    token = _instead.set(where)
-    try:
+    with standing_in(where):
         await _run_text(shell, line, body)
         return _current.get().run
-    finally:
-        _instead.reset(token)
 
 
 async def _run_text(shell: InteractiveShell, line: str, body: str) -> Any:

@@ -15,6 +15,7 @@ from flyte_notebook.api import sdk
 from flyte_notebook.engine import bridge, runs
 from flyte_notebook.notebook import cell, commands, frontend, tracebacks
 from flyte_notebook.notebook.again import run_again
+from flyte_notebook.notebook.channel import Conversations
 from flyte_notebook.notebook.completion import matcher
 from flyte_notebook.notebook.options import CELL
 from flyte_notebook.notebook.rewrite import CellText, CellTree
@@ -47,12 +48,13 @@ def load(shell: InteractiveShell) -> None:
     tracebacks.install(shell, undo)
     undo.enter_context(sdk.guarded())
     undo.callback(setattr, runs, "current_origin", runs.current_origin)
-    runs.current_origin = lambda: frontend.origin(shell)
+    runs.current_origin = partial(cell.origin, shell)
     undo.callback(setattr, api_resume, "resume_cell", api_resume.resume_cell)
     api_resume.resume_cell = partial(run_again, shell)
     views = Views(shell)
     views.open()
     undo.callback(views.close)
+    Conversations(shell).open(undo)
 
 
 def unload(shell: InteractiveShell) -> None:

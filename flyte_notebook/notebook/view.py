@@ -10,12 +10,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flyte_notebook.engine import runs
 from flyte_notebook.errors import FlyteNotebookError
 from flyte_notebook.notebook import finished, frontend
 from flyte_notebook.notebook.detail import Material, detail, look_up
+from flyte_notebook.notebook.explorer import Channel, Explorer
 from flyte_notebook.notebook.tree import Tree
 from flyte_notebook.record import events
 from flyte_notebook.record.model import ErrorRecord
@@ -44,6 +46,20 @@ class Live(Protocol):
         """Stop, and leave nothing on the screen."""
 
 
+class Elsewhere(Channel, Protocol):
+    """Where a run of the background is shown, which has no cell to display in."""
+
+    def takes(self, started: events.RunStarted) -> bool:
+        """Whether this run is shown there; if not, it is shown nowhere."""
+
+    def save(self, bundle: dict[str, Any]) -> None:
+        """Keep the finished tree; see `finished.mime_bundle`."""
+
+
+elsewhere: ContextVar[Elsewhere | None] = ContextVar("flyte_notebook_elsewhere", default=None)
+"""Set around code whose runs are not shown where it displays."""
+
+
 class Views:
     """The views of one shell; shows runs from `open` to `close`."""
 
@@ -68,8 +84,11 @@ class Views:
 
     def _happened(self, event: events.Event) -> None:
         if type(event) is events.RunStarted:
+            there = elsewhere.get()
+            if there is not None and not there.takes(event):
+                return
             # Before the display is made: by then the first events may be committed.
-            shown = self._shown[event.run] = _Shown(self._shell, event)
+            shown = self._shown[event.run] = _Shown(self._shell, event, there)
             shown.start()
 
     def _committed(self, event: events.Event) -> None:
@@ -91,12 +110,13 @@ class Views:
 class _Shown:
     """One run on the screen. Nothing that goes wrong here may reach the run."""
 
-    def __init__(self, shell: InteractiveShell, started: events.RunStarted) -> None:
+    def __init__(self, shell: InteractiveShell, started: events.RunStarted, there: Elsewhere | None) -> None:
         self.tree = Tree(started.run)
         self.tree.apply(started)
         self.apply = self.tree.apply
         self._shell = shell
         self._store = runs.live_runs[started.run].store
+        self._there = there
         self._live: Live | None = None
 
     def start(self) -> None:
@@ -110,11 +130,13 @@ class _Shown:
             frontend.remark(f"no live view: {type(error).__name__}: {error} (`%flyte doctor` says more)")
 
     def _view(self) -> Live | None:
+        if self._there is not None:
+            return Explorer(self.tree, self._describe, self._cancel, self._there)
         kind, _ = frontend.view_kind(self._shell)
         if kind == "widget":
-            from flyte_notebook.notebook.widget import Explorer
+            from flyte_notebook.notebook.widget import WidgetChannel
 
-            return Explorer(self.tree, self._describe, self._cancel)
+            return Explorer(self.tree, self._describe, self._cancel, WidgetChannel())
         if kind == "terminal":
             from flyte_notebook.notebook.terminal import TerminalView
 
@@ -131,11 +153,17 @@ class _Shown:
         """Replace the live view by the finished tree."""
         try:
             if self._live is None:
-                finished.show(self._shell, self.tree, self._store)
+                self._show_finished()
             else:
-                self._live.replace(lambda: finished.show(self._shell, self.tree, self._store))
+                self._live.replace(self._show_finished)
         except Exception:  # noqa: BLE001 - as above: the run's result must reach its caller
             _log.exception("the finished tree of %s cannot be shown", self.tree.run)
+
+    def _show_finished(self) -> None:
+        if self._there is None:
+            finished.show(self._shell, self.tree, self._store)
+        else:
+            self._there.save(finished.mime_bundle(self.tree, self._store))
 
     def close(self) -> None:
         """Take the live view away."""

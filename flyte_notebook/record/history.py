@@ -38,6 +38,19 @@ class Past(NamedTuple):
     """Run and action that it was itself recovered from."""
 
 
+class Standing(NamedTuple):
+    """How an action of an earlier run stands; without its values, which are most of what reading it takes."""
+
+    id: str
+    parent_id: str | None
+    task_name: str
+    kind: str
+    phase: Phase
+    """QUEUED or RUNNING where the kernel died before it ended."""
+    fingerprint: str | None
+    """Of the code that it succeeded with."""
+
+
 class Content(NamedTuple):
     """The rest of an action, for whoever records it once more."""
 
@@ -46,6 +59,21 @@ class Content(NamedTuple):
     group: str | None
     inputs: Encoded | None
     error: ErrorRecord | None
+
+
+def standings(connection: sqlite3.Connection, run: Found) -> list[Standing]:
+    """Every action of the run, in order of submission: each after its parent."""
+    sql = """
+        SELECT id, parent_id, actions.task_name, kind, phase, actions.fingerprint, tasks.fingerprint
+        FROM actions LEFT JOIN tasks ON tasks.run = ? AND tasks.name = actions.task_name
+        WHERE key >= ? AND key < ? ORDER BY key
+    """
+    return [
+        Standing(action_id, parent_id or None, task_name, kind, Phase(phase), known if mark == "=" else mark or None)
+        for action_id, parent_id, task_name, kind, phase, mark, known in connection.execute(
+            sql, (run.key, run.first, run.end)
+        )
+    ]
 
 
 def past(connection: sqlite3.Connection, run: Found) -> list[Past]:

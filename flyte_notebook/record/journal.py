@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from flyte_notebook.record.encoded import Encoded
     from flyte_notebook.record.events import Event, Noted
-    from flyte_notebook.record.history import Content, Past
+    from flyte_notebook.record.history import Content, Past, Standing
     from flyte_notebook.record.model import Action, Attempt, ErrorRecord, LogLine, Run, TaskRecord
 
 
@@ -165,6 +165,11 @@ class Journal:
         """What resuming may reuse: the actions of a run that have ended, in order of submission."""
         with self.reading() as connection:
             return history.past(connection, self._found(connection, run))
+
+    def standings(self, run: str) -> list[Standing]:
+        """How the actions of a run stand, in order of submission."""
+        with self.reading() as connection:
+            return history.standings(connection, self._found(connection, run))
 
     def contents(self, keys: Sequence[int]) -> list[Content]:
         """What else is on record of the actions with these keys, which are `past`'s, in order of submission."""

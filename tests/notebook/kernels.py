@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,6 +66,8 @@ class Kernel:
         self.manager = manager
         self.client = client
         self._cells: dict[str, Cell] = {}
+        self.comms: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        """What each comm was sent, by whatever cell."""
 
     def run(self, code: str, *, cell_id: str | None = "cell-1", silent: bool = False) -> Cell:
         """Execute and wait; `cell_id` None: as nbclient does it."""
@@ -100,6 +104,8 @@ class Kernel:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             message = self.client.get_iopub_msg(timeout=max(deadline - time.monotonic(), 0.1))
+            if message["msg_type"] in ("comm_msg", "comm_close"):
+                self.comms[message["content"]["comm_id"]].append(message["content"]["data"])
             cell = self._cells.get(message["parent_header"].get("msg_id"))
             if cell is not None:
                 cell.messages.append(message)
@@ -107,6 +113,17 @@ class Kernel:
     def tell_widget(self, comm: str, content: dict[str, Any], *, subshell: str | None = None) -> Cell:
         """A custom message, as the browser's side sends it."""
         data = {"method": "custom", "content": content}
+        return self._send(self.client.session.msg("comm_msg", {"comm_id": comm, "data": data}), subshell)
+
+    def open_comm(self, target: str) -> str:
+        """A comm that the browser opens, as one of JupyterLab's extensions does."""
+        comm = uuid.uuid4().hex
+        content = {"comm_id": comm, "target_name": target, "data": {}}
+        self._send(self.client.session.msg("comm_open", content), None)
+        return comm
+
+    def tell(self, comm: str, data: Any, *, subshell: str | None = None) -> Cell:
+        """A message over such a comm."""
         return self._send(self.client.session.msg("comm_msg", {"comm_id": comm, "data": data}), subshell)
 
     def subshell(self) -> str:

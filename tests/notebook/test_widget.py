@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import flyte_notebook
+from flyte_notebook.notebook import explorer as view
 from flyte_notebook.notebook import frontend, widget
 from flyte_notebook.notebook.detail import collect, detail, look_up
-from flyte_notebook.notebook.widget import Explorer
+from flyte_notebook.notebook.explorer import Explorer
 from flyte_notebook.record.store import open_store
 from tests.notebook.shells import Shell
 from tests.notebook.test_static import Run
 
 
 class Browser:
-    """The other end: applies what it is sent as the TypeScript does."""
+    """A channel and its other end: applies what it is sent as the TypeScript does."""
 
-    def __init__(self, explorer: Explorer) -> None:
+    def __init__(self) -> None:
         self.rows: dict[int, Any] = {}
         self.sizes: list[int] = []
         self.sequence: int | None = None
         self.missed = 0
         self.others: list[dict[str, Any]] = []
-        explorer.widget.send = self.receive  # type: ignore[method-assign]
+        self.headers: list[dict[str, Any]] = []
+        self.ended: list[bool] = []
 
-    def receive(self, message: dict[str, Any]) -> None:
+    def open(self, header: dict[str, Any], hear: Callable[[Any], None]) -> None:
+        self.headers.append(header)
+
+    def tell(self, header: dict[str, Any]) -> None:
+        self.headers.append(header)
+
+    def end(self, *, stay: bool) -> None:
+        self.ended.append(stay)
+
+    def send(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "snapshot":
                 self.rows = {}
@@ -58,44 +70,50 @@ def cancelled() -> list[str | None]:
 
 
 @pytest.fixture
-def explorer(run: Run, cancelled: list[str | None]) -> Explorer:
-    return Explorer(run.tree, lambda node: {"id": node.id}, cancelled.append)
+def browser() -> Browser:
+    return Browser()
+
+
+@pytest.fixture
+def explorer(run: Run, cancelled: list[str | None], browser: Browser) -> Explorer:
+    return Explorer(run.tree, lambda node: {"id": node.id}, cancelled.append, browser)
 
 
 def ask(explorer: Explorer, **message: Any) -> None:
-    explorer._asked(explorer.widget, message, [])
+    explorer._asked(message)
 
 
-def test_a_large_tree_arrives_in_pieces_that_a_server_lets_through(run: Run, explorer: Explorer) -> None:
-    browser = Browser(explorer)
+def test_a_large_tree_arrives_in_pieces_that_a_server_lets_through(
+    run: Run, explorer: Explorer, browser: Browser
+) -> None:
     ask(explorer, type="hello")
     while run.tree.pending:
         explorer._patch()
     assert [browser.rows[i] for i in range(3000)] == run.tree.snapshot()
     assert browser.missed == 0
-    assert max(browser.sizes) <= widget.ROWS
+    assert max(browser.sizes) <= view.ROWS
 
 
-def test_rows_wait_when_too_many_were_sent_already(run: Run, explorer: Explorer) -> None:
-    browser = Browser(explorer)
+def test_rows_wait_when_too_many_were_sent_already(run: Run, explorer: Explorer, browser: Browser) -> None:
     ask(explorer, type="hello")
     explorer._credit = 10.0
     explorer._patch()
     explorer._patch()
-    assert browser.sizes == [widget.ROWS, 10]
+    assert browser.sizes == [view.ROWS, 10]
     explorer._credit = 5000.0
     while run.tree.pending:
         explorer._patch()
     assert len(browser.rows) == 3000
 
 
-def test_browsers_that_keep_saying_hello_get_no_more_than_a_server_lets_through(run: Run, explorer: Explorer) -> None:
-    browser = Browser(explorer)
+def test_browsers_that_keep_saying_hello_get_no_more_than_a_server_lets_through(
+    run: Run, explorer: Explorer, browser: Browser
+) -> None:
     for _ in range(30):
         ask(explorer, type="hello")
         explorer._patch()
-    assert sum(browser.sizes) <= widget.BURST
-    assert max(browser.sizes) <= widget.ROWS
+    assert sum(browser.sizes) <= view.BURST
+    assert max(browser.sizes) <= view.ROWS
     assert explorer._credit >= 0
     explorer._credit = 5000.0
     while run.tree.pending:
@@ -103,20 +121,21 @@ def test_browsers_that_keep_saying_hello_get_no_more_than_a_server_lets_through(
     assert len(browser.rows) == 3000
 
 
-def test_a_page_that_stays_has_every_row_when_the_run_is_over(run: Run, explorer: Explorer) -> None:
-    browser = Browser(explorer)
+def test_a_page_that_stays_has_every_row_when_the_run_is_over(run: Run, explorer: Explorer, browser: Browser) -> None:
     ask(explorer, type="hello", page="one")
     ask(explorer, type="hello", page="two")
     explorer.replace(lambda: None)
     assert len(browser.rows) == 3000
-    assert browser.others == [{"type": "closed"}]
+    assert (browser.ended, browser.others) == ([True], [])
 
 
 def test_a_browser_that_comes_back_catches_up(run: Run, explorer: Explorer) -> None:
-    first = Browser(explorer)
+    first = Browser()
+    explorer._channel = first
     ask(explorer, type="hello")
     explorer._patch()
-    second = Browser(explorer)
+    second = Browser()
+    explorer._channel = second
     run.succeed("5")
     ask(explorer, type="hello")
     while run.tree.pending:
@@ -126,8 +145,9 @@ def test_a_browser_that_comes_back_catches_up(run: Run, explorer: Explorer) -> N
     assert first.rows[5]["s"] == "RUNNING"
 
 
-def test_requests_name_rows_and_reach_actions(explorer: Explorer, cancelled: list[str | None]) -> None:
-    browser = Browser(explorer)
+def test_requests_name_rows_and_reach_actions(
+    explorer: Explorer, browser: Browser, cancelled: list[str | None]
+) -> None:
     ask(explorer, type="detail", i=7)
     ask(explorer, type="cancel", i=7)
     ask(explorer, type="cancel")
@@ -137,13 +157,12 @@ def test_requests_name_rows_and_reach_actions(explorer: Explorer, cancelled: lis
 
 @pytest.mark.parametrize("index", [-1, 3000, "7", 7.0, True, None, [7]])
 def test_requests_for_rows_that_are_not_there_are_ignored(
-    explorer: Explorer, cancelled: list[str | None], index: Any
+    explorer: Explorer, browser: Browser, cancelled: list[str | None], index: Any
 ) -> None:
-    browser = Browser(explorer)
     ask(explorer, type="detail", i=index)
     if index is not None:
         ask(explorer, type="cancel", i=index)
-    explorer._asked(explorer.widget, "cancel", [])
+    explorer._asked("cancel")
     assert browser.others == []
     assert cancelled == []
 
@@ -153,7 +172,7 @@ def test_a_view_that_cannot_be_made_costs_the_run_nothing(shell: Shell, monkeypa
         raise FileNotFoundError("widget.js")
 
     monkeypatch.setattr(frontend, "view_kind", lambda _: ("widget", "pretended"))
-    monkeypatch.setattr(widget, "Explorer", broken)
+    monkeypatch.setattr(widget, "WidgetChannel", broken)
     outcome = shell.ok("%%flyte\n@env.task\nasync def one() -> int:\n    return 1\nawait one()")
     assert outcome.result == 1
     assert "one · SUCCEEDED · 1 action" in outcome.printed
