@@ -54,7 +54,10 @@ COMMANDS: dict[str, Command] = {
         Command(
             "%flyte clean",
             "remove old runs, and the values that only they used",
-            options=(Option("--older-than", "by default 30d", "AGE", (), "7d"),),
+            options=(
+                Option("--older-than", "by default 30d", "AGE", (), "7d"),
+                Option("--yes", "do not ask first"),
+            ),
         ),
         Command("%flyte doctor", "check what flyte_notebook needs here, and say what to do"),
     )
@@ -173,8 +176,38 @@ def _json(bundle: dict[str, Any]) -> str:
 
 
 def _clean(shell: InteractiveShell, words: Words) -> None:
-    cleaned = open_store().clean(_age(words.values.get("--older-than", "30d")))
-    print(f"{count(len(cleaned.runs), 'run')} removed, {cleaned.bytes / 1e6:,.1f} MB freed")
+    age = words.values.get("--older-than", "30d")
+    store, older_than = open_store(), _age(age)
+    would = store.clean(older_than, dry_run=True)
+    left = would.left
+    print(
+        f"{count(len(would.runs), 'run')} of more than {age} ago and {count(would.blobs, 'value')} can go: "
+        f"{_megabytes(would.bytes)}.\n{count(left.runs, 'run')} would stay: {_megabytes(left.values)} of values, "
+        f"{_megabytes(left.files)} of files, a journal of {_megabytes(left.journal)}."
+    )
+    if not (would.runs or would.bytes) or not (
+        "--yes" in words.switches or _agreed(f"%flyte clean --older-than {age} --yes")
+    ):
+        print("Nothing was removed.")
+        return
+    cleaned = store.clean(older_than)
+    print(f"{count(len(cleaned.runs), 'run')} removed, {_megabytes(cleaned.bytes)} freed.")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _agreed(instead: str) -> bool:
+    """The reader's answer.
+
+    Raises:
+        UsageError: nobody can be asked here: a notebook run as a whole, a front end without input.
+    """
+    try:
+        return input("Remove them? [y/N] ").strip().lower() in ("y", "yes")
+    except (NotImplementedError, EOFError, OSError):
+        raise UsageError(f"nothing was removed, as nobody can be asked here. Type: {instead}") from None
 
 
 def _age(text: str) -> dt.timedelta:

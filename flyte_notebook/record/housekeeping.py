@@ -6,8 +6,8 @@ import datetime as dt
 import json
 import shutil
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from flyte_notebook.errors import BlobCorruptError
 from flyte_notebook.record import files, kernels
@@ -28,6 +28,17 @@ _SETTLE = 2.0
 """The same while none is."""
 
 
+class Left(NamedTuple):
+    """What stays in a store, in runs and bytes."""
+
+    runs: int
+    values: int
+    """Large values, each in a file of its own."""
+    files: int
+    """Files that values speak of."""
+    journal: int
+
+
 @dataclass(frozen=True, slots=True)
 class Cleaned:
     """What a cleaning has removed, or, tried dry, would remove."""
@@ -38,6 +49,7 @@ class Cleaned:
     """How many values."""
     bytes: int
     """Size of these, of the files that only the runs needed, and of their rows."""
+    left: Left = field(compare=False)
 
 
 def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> Cleaned:
@@ -51,7 +63,9 @@ def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> C
     before = time.time() - older_than.total_seconds()
     with store.journal.reading() as connection:
         old = _ended_before(connection, store.journal.path, before)
-        size = _rows_size(connection, old)
+        freed = _rows_size(connection, old)
+        runs = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+    journal = max(_journal_size(store.journal.path) - freed, 0)
     if not dry_run:
         # Only these go on being unneeded: what started meanwhile may be using the others.
         old = store.journal.delete(old)
@@ -59,20 +73,23 @@ def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> C
         needed = _needed(connection, store, old)
         grace = _GRACE if _in_progress(connection, store.journal.path) else _SETTLE
         folders = files.unneeded(connection, store, old, needed, min(before, time.time() - grace))
-    removed = 0
-    for sha, blob_size, modified in list(store.blobs.scan()):
-        if sha not in needed and modified < time.time() - grace:
-            removed += 1
-            size += blob_size
-            if not dry_run:
-                store.blobs.remove(sha)
-    for folder in folders:
-        size += files.size(folder)
-        if not dry_run:
-            shutil.rmtree(folder)
+    blobs = list(store.blobs.scan())
+    unneeded = {sha: size for sha, size, used in blobs if sha not in needed and used < time.time() - grace}
+    values, made = sum(unneeded.values()), sum(map(files.size, folders))
+    left = Left(runs - len(old), sum(size for _, size, _ in blobs) - values, files.size(store.data) - made, journal)
     if not dry_run:
+        for sha in unneeded:
+            store.blobs.remove(sha)
+        for folder in folders:
+            shutil.rmtree(folder)
         store.blobs.remove_leftovers(time.time() - _GRACE)
-    return Cleaned(old, removed, size)
+    return Cleaned(old, len(unneeded), freed + values + made, left)
+
+
+def _journal_size(path: Path) -> int:
+    """Bytes of the journal with its write-ahead log."""
+    log = path.with_name(f"{path.name}-wal")
+    return path.stat().st_size + (log.stat().st_size if log.exists() else 0)
 
 
 def delete(connection: sqlite3.Connection, path: Path, names: Iterable[str]) -> list[str]:

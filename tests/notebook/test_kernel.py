@@ -160,6 +160,14 @@ def test_a_front_end_that_does_not_name_its_cells_gets_the_finished_tree_only(ta
     ]
 
 
+def test_cleaning_without_a_front_end_that_can_be_asked_says_what_to_type(tasks: Kernel) -> None:
+    cell = tasks.run("%flyte clean --older-than 0m")
+    assert "nothing was removed, as nobody can be asked here. Type: %flyte clean --older-than 0m --yes" in (
+        cell.traceback + cell.complained
+    )
+    assert "can go" in cell.printed
+
+
 def test_the_record_knows_the_cell_and_its_source(tasks: Kernel) -> None:
     tasks.run(AWAITED.format(0.0), cell_id="cell-42")
     cell = tasks.run("r = flyte.runs()[0].record\n(r.cell_id, r.source)", cell_id="other")

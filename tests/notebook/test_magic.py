@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from IPython.core.completer import CompletionContext, provisionalcompleter
+from IPython.core.error import StdinNotImplementedError
 from IPython.core.interactiveshell import InteractiveShell
 
 import flyte_notebook
@@ -238,9 +240,39 @@ def test_export_writes_a_page_or_the_saved_form(ran: Shell, tmp_path: Path) -> N
 
 
 def test_clean_removes_old_runs_and_keeps_young_ones(ran: Shell) -> None:
-    assert ran.ok("%flyte clean").printed.startswith("0 runs removed")
-    assert ran.ok("%flyte clean --older-than 0m").printed.startswith("1 run removed")
+    assert ran.ok("%flyte clean --yes").printed.splitlines()[-1] == "Nothing was removed."
+    said = ran.ok("%flyte clean --older-than 0m --yes").printed.splitlines()
+    assert re.fullmatch(r"1 run of more than 0m ago and 0 values can go: 0\.0 MB\.", said[0])
+    assert re.fullmatch(r"0 runs would stay: 0\.0 MB of values, 0\.0 MB of files, a journal of 0\.\d MB\.", said[1])
+    assert said[2] == "1 run removed, 0.0 MB freed."
     assert flyte_notebook.runs() == []
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y", 0), (" Yes ", 0), ("n", 1), ("", 1), ("of course", 1)])
+def test_clean_asks_first(ran: Shell, monkeypatch, answer: str, left: int) -> None:
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or answer)
+    said = ran.ok("%flyte clean --older-than 0m").printed
+    assert asked == ["Remove them? [y/N] "]
+    assert ("Nothing was removed." in said) == bool(left)
+    assert len(flyte_notebook.runs()) == left
+
+
+@pytest.mark.parametrize("error", [StdinNotImplementedError, EOFError, OSError])
+def test_clean_says_what_to_type_where_nobody_can_be_asked(ran: Shell, monkeypatch, error: type[Exception]) -> None:
+    def refuse(prompt: str) -> str:
+        raise error
+
+    monkeypatch.setattr("builtins.input", refuse)
+    assert ran.complaint("%flyte clean --older-than 0m") == (
+        "nothing was removed, as nobody can be asked here. Type: %flyte clean --older-than 0m --yes"
+    )
+    assert len(flyte_notebook.runs()) == 1
+
+
+def test_clean_does_not_ask_when_there_is_nothing_to_remove(ran: Shell, monkeypatch) -> None:
+    monkeypatch.setattr("builtins.input", None)
+    assert ran.ok("%flyte clean").printed.endswith("Nothing was removed.\n")
 
 
 def test_the_doctor_looks_at_everything_and_marks_what_needs_attention(shell: Shell) -> None:
@@ -297,7 +329,7 @@ def test_tab_offers_subcommands_options_values_environments_and_runs(ran: Shell)
     assert completed(ran, "%flyte show a") == [name]
     assert completed(ran, "x = 1\n%flyte cancel ") == [name]
     assert completed(ran, "%flyte use ") == ["kernel"]
-    assert completed(ran, "%flyte clean --") == ["--older-than"]
+    assert completed(ran, "%flyte clean --") == ["--older-than", "--yes"]
     assert completed(ran, "%%flyte ") == ["my-env", "--image", "--cache", "--resume", "--keep", "--hide"]
     assert completed(ran, "%%flyte --c") == ["--cache"]
     assert completed(ran, "%%flyte --cache ") == ["auto", "override", "disable"]

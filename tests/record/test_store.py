@@ -246,6 +246,11 @@ def test_cleaning_removes_old_runs_and_what_only_they_needed(store):
     assert 2 * 5000 + 1000 < expected.bytes < 2 * 5000 + 3000
     assert [store.blobs.exists(sha) for sha in (shared, old, new, unused)] == [True] * 4
     assert len(store.journal.runs()) == 4
+    left = expected.left
+    assert (left.runs, left.values, left.files) == (2, 2 * 5000, 0)
+    assert (
+        0 < left.journal < (store.home / "journal.db").stat().st_size + (store.home / "journal.db-wal").stat().st_size
+    )
     assert store.clean(LONG_AGO) == expected
     assert [store.blobs.exists(sha) for sha in (shared, old, new, unused)] == [True, False, True, False]
     assert [run.name for run in store.journal.runs()] == ["new-4", "new-3"]
