@@ -37,7 +37,7 @@ async def recovered(call: Call, task: Callee, recovery: Recovery) -> Reused | No
     while (found := recovery.take(call, fingerprint)) is not None:
         output = found.past.output
         assert output is not None
-        reused = await _read(call, task, output)
+        reused = await _read(call, task, output, same_code=found.past.fingerprint == fingerprint)
         if reused is None:
             continue
         for event in recovery.subtree(found, call.id or ""):
@@ -68,7 +68,7 @@ async def cached(call: Call, task: Callee, key: str) -> Reused | None:
     source_run, _, output = found
     if not output.is_whole(call.run.store.blobs):
         return None
-    reused = await _read(call, task, output)
+    reused = await _read(call, task, output, same_code=cache.version_override is None and cache.policies is None)
     if reused is not None:
         ended(
             call,
@@ -111,13 +111,19 @@ def cache_key(call: Call, task: Callee) -> str | None:
     return key.hexdigest()
 
 
-async def _read(call: Call, task: Callee, output: Encoded) -> Reused | None:
+async def _read(call: Call, task: Callee, output: Encoded, *, same_code: bool) -> Reused | None:
     """The value again, as the type that is annotated now; None when that fails, for whatever reason."""
     blobs = call.run.store.blobs
+
+    def read() -> Reused:
+        value = task.interface.decode_output(output, blobs)
+        if not same_code:
+            # It was checked against the annotation of then.
+            task.interface.encode_output(value)
+        return Reused(value)
+
     try:
-        if output.is_slow(blobs):
-            return Reused(await asyncio.to_thread(task.interface.decode_output, output, blobs))
-        return Reused(task.interface.decode_output(output, blobs))
+        return await asyncio.to_thread(read) if output.is_slow(blobs) else read()
     except asyncio.CancelledError:
         ended(call, Phase.ABORTED)
         raise

@@ -66,6 +66,22 @@ def test_a_declared_version_stands_for_the_code():
     assert flyte.run(define(5, "v2"), x=3).outputs() == (15,)
 
 
+def test_a_result_of_another_type_is_not_reused_under_a_declared_version():
+    env = flyte.TaskEnvironment("caching")
+
+    def define(kind: type) -> flyte.TaskTemplate:
+        async def step(x: int):
+            return kind(x)
+
+        step.__annotations__["return"] = kind
+        return env.task(cache=flyte.Cache("auto", version_override="1"))(step)
+
+    assert flyte.run(define(int), x=3).outputs() == (3,)
+    second, third = flyte.run(define(str), x=3), flyte.run(define(str), x=3)
+    assert second.outputs() == third.outputs() == ("3",)
+    assert _attempts(second, third) == [1, 0]
+
+
 def test_a_run_may_refuse_to_reuse():
     step = _doubling("auto")
     first = flyte.run(step, x=3)

@@ -496,6 +496,18 @@ def test_keep_recovers_every_success_also_where_the_code_has_changed(tmp_path):
     del scope
 
 
+def test_keep_recovers_no_result_that_is_not_of_the_type_annotated_now(tmp_path):
+    first = failed(define(SOURCE, tmp_path)["main"])
+    mend()
+    returns_text = ('-> int:\n    ran["two"] += 1\n    return n + 1', '-> str:\n    ran["two"] += 1\n    return str(n)')
+    summed = ("await two(4)", "int(await two(4))")
+    source = SOURCE.replace(*returns_text).replace(*summed)
+    scope = define(source, tmp_path)
+    assert first.resume(keep=True).outputs() == (8,)
+    assert ran == {"one": 1, "two": 2}
+    del scope
+
+
 def test_a_class_that_changed_shape_is_not_forced_upon_what_is_kept():
     env = flyte.TaskEnvironment("shapes")
 

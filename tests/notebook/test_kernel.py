@@ -161,6 +161,7 @@ def test_a_front_end_that_does_not_name_its_cells_gets_the_finished_tree_only(ta
 
 
 def test_cleaning_without_a_front_end_that_can_be_asked_says_what_to_type(tasks: Kernel) -> None:
+    assert tasks.run(AWAITED.format(0.0)).status == "ok"
     cell = tasks.run("%flyte clean --older-than 0m")
     assert "nothing was removed, as nobody can be asked here. Type: %flyte clean --older-than 0m --yes" in (
         cell.traceback + cell.complained
