@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import mmap
 import os
 import re
 import secrets
 import stat
-import sys
 import threading
+import time
 from typing import TYPE_CHECKING, TypeAlias
 
 from flyte_notebook.errors import BlobCorruptError, StoreError
+from flyte_notebook.record.maps import can_map, mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +28,11 @@ _SAMPLE = 64 * 2**10
 """Bytes at each end by which content is told that was probably put before."""
 _MAPPED = 1 * 2**20
 """Files of at least this many bytes are mapped, smaller ones are read: cheaper, and they keep no file handle."""
+
+_LOOKS = (0.0, 0.001, 0.05)
+"""Seconds to wait before each look for a file: cleaning may have one in its hands for a moment and put it back."""
+_JUST_NOW = 1.0
+"""Seconds for which a blob need not be marked as used once more."""
 
 _BINARY = getattr(os, "O_BINARY", 0)
 """Windows would change line ends."""
@@ -132,10 +139,33 @@ class BlobStore:
                     status = path.lstat()
                     yield sha, status.st_size, status.st_mtime
 
-    def remove(self, sha: str) -> None:
-        """Delete a blob. Whoever has it open keeps its content."""
+    def use(self, sha: str) -> bool:
+        """True when the file is there; its content is not looked at. Marks it as used, as `put` does."""
+        path = self.path(sha)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.lstat().st_mtime > _JUST_NOW:
+                self._touch(sha)
+            return path.is_file()
+        return False
+
+    def remove(self, sha: str, unused_since: float = math.inf) -> bool:
+        """Delete a blob, unless it has been used since (seconds since the epoch). Whoever has it open keeps its content.
+
+        False when it stays, or is gone already.
+        """
+        path = self.path(sha)
+        aside = self.root / f".{secrets.token_hex(8)}"
+        try:
+            # Out of the way first: whoever puts the same content from here on finds nothing, and writes it.
+            path.rename(aside)
+        except FileNotFoundError:
+            return False
+        if aside.lstat().st_mtime >= unused_since:
+            aside.replace(path)
+            return False
         self._verified.pop(sha, None)
-        self.path(sha).unlink(missing_ok=True)
+        aside.unlink()
+        return True
 
     def remove_leftovers(self, before: float) -> None:
         """Delete what processes that died left half-written before this time."""
@@ -146,16 +176,21 @@ class BlobStore:
 
     def _refresh(self, sha: str, size: int) -> bool:
         """True when the file is the one that was verified. Marks it as used, so that cleaning leaves it alone for long."""
+        # Cleaning may take it away between any two of these steps.
+        with contextlib.suppress(FileNotFoundError):
+            status = self.path(sha).lstat()
+            if status.st_size == size and _own(status) and self._verified.get(sha) == _identity(status):
+                self._touch(sha)
+                return True
+        return False
+
+    def _touch(self, sha: str) -> None:
+        """Mark a blob as used now. Being touched is no change of what was verified. Raises FileNotFoundError."""
         path = self.path(sha)
-        try:
-            status = path.lstat()
-        except FileNotFoundError:
-            return False
-        if status.st_size != size or not _own(status) or self._verified.get(sha) != _identity(status):
-            return False
+        verified = self._verified.get(sha) == _identity(path.lstat())
         os.utime(path)
-        self._verified[sha] = _identity(path.lstat())
-        return True
+        if verified:
+            self._verified[sha] = _identity(path.lstat())
 
     def _is_whole(self, sha: str) -> bool:
         """True when the file is there with the content that its name says; a power cut, say, can have left it short."""
@@ -190,8 +225,8 @@ class BlobStore:
     def _load(self, sha: str) -> tuple[memoryview, Identity]:
         descriptor, size, identity = self._opened(sha)
         try:
-            if size >= _MAPPED and _can_map(descriptor):
-                return memoryview(_mapped(descriptor, size)), identity
+            if size >= _MAPPED and can_map(descriptor):
+                return memoryview(mapped(descriptor, size)), identity
             content = bytearray(size)
             view = memoryview(content)
             read = 0
@@ -204,14 +239,7 @@ class BlobStore:
 
     def _opened(self, sha: str) -> tuple[int, int, Identity]:
         path = self.path(sha)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0))
-        except FileNotFoundError:
-            raise BlobCorruptError(
-                f"{path} is missing from the store. Run the cell again: the value is made anew."
-            ) from None
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read ({error.strerror}).") from error
+        descriptor = _descriptor(path)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or not _own(status):
             os.close(descriptor)
@@ -221,24 +249,16 @@ class BlobStore:
         return descriptor, status.st_size, _identity(status)
 
 
-def _can_map(descriptor: int) -> bool:
-    """False when file handles are getting few: before Python 3.13 a map holds one for as long as its value lives."""
-    if sys.version_info >= (3, 13):
-        return True
-    try:
-        import resource
-    except ImportError:
-        return True
-    # Handles are numbered from the lowest free one.
-    probe = os.dup(descriptor)
-    os.close(probe)
-    return probe < resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
-
-
-def _mapped(descriptor: int, size: int) -> mmap.mmap:
-    if sys.version_info >= (3, 13):
-        return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY, trackfd=False)
-    return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
+def _descriptor(path: Path) -> int:
+    for wait in _LOOKS:
+        time.sleep(wait)
+        try:
+            return os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read ({error.strerror}).") from error
+    raise BlobCorruptError(f"{path} is missing from the store. Run the cell again: the value is made anew.")
 
 
 def _sha256(views: list[memoryview]) -> str:

@@ -62,16 +62,19 @@ class Encoded:
         return data[:1] == b"r" and not all(map(blobs.is_verified, references(data)))
 
     def is_whole(self, blobs: BlobStore) -> bool:
-        """True when all that it needs is in `blobs`; contents are not verified here but when they are read."""
+        """True when all that it needs is in `blobs`, where it is marked as used: somebody goes on with it.
+
+        Contents are not verified here but when they are read.
+        """
         if self.data is None:
-            if self.blob is None or not blobs.exists(self.blob):
+            if self.blob is None or not blobs.use(self.blob):
                 return False
             try:
-                return all(map(blobs.exists, references(blobs.peek(self.blob))))
+                return all(map(blobs.use, references(blobs.peek(self.blob))))
             except (StoreError, ValueError):
                 # Damaged so that it cannot even be told what it names.
                 return False
-        return all(map(blobs.exists, references(self.data)))
+        return all(map(blobs.use, references(self.data)))
 
 
 class Draft:

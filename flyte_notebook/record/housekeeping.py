@@ -61,6 +61,8 @@ def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> C
         JournalError, OSError: something could not be removed; whatever is still on record is intact.
     """
     before = time.time() - older_than.total_seconds()
+    # What this process has appended says of its own runs whether they are in progress.
+    store.journal.flush().result()
     with store.journal.reading() as connection:
         old = _ended_before(connection, store.journal.path, before)
         freed = _rows_size(connection, old)
@@ -69,20 +71,22 @@ def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> C
     if not dry_run:
         # Only these go on being unneeded: what started meanwhile may be using the others.
         old = store.journal.delete(old)
+    # Before the look at what is needed: what is put or used from here on stays, however long all this takes.
+    looked = time.time()
     with store.journal.reading() as connection:
         needed = _needed(connection, store, old)
-        grace = _GRACE if _in_progress(connection, store.journal.path) else _SETTLE
-        folders = files.unneeded(connection, store, old, needed, min(before, time.time() - grace))
+        unused_since = looked - (_GRACE if _busy(connection, store.journal.path) else _SETTLE)
+        folders = files.unneeded(connection, store, old, needed, min(before, unused_since))
     blobs = list(store.blobs.scan())
-    unneeded = {sha: size for sha, size, used in blobs if sha not in needed and used < time.time() - grace}
-    values, made = sum(unneeded.values()), sum(map(files.size, folders))
-    left = Left(runs - len(old), sum(size for _, size, _ in blobs) - values, files.size(store.data) - made, journal)
+    unneeded = {sha: size for sha, size, used in blobs if sha not in needed and used < unused_since}
+    made = sum(map(files.size, folders))
     if not dry_run:
-        for sha in unneeded:
-            store.blobs.remove(sha)
+        unneeded = {sha: size for sha, size in unneeded.items() if store.blobs.remove(sha, unused_since)}
         for folder in folders:
             shutil.rmtree(folder)
         store.blobs.remove_leftovers(time.time() - _GRACE)
+    values, spoken_of = sum(unneeded.values()), files.size(store.data) - (made if dry_run else 0)
+    left = Left(runs - len(old), sum(size for _, size, _ in blobs) - values, spoken_of, journal)
     return Cleaned(old, len(unneeded), freed + values + made, left)
 
 
@@ -121,6 +125,11 @@ def _delete(connection: sqlite3.Connection, key: int) -> None:
     for table in ("tasks", "notes", "blobs"):
         connection.execute(f"DELETE FROM {table} WHERE run = ?", (key,))  # noqa: S608
     connection.execute("DELETE FROM runs WHERE key = ?", (key,))
+
+
+def _busy(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether a run is in progress, be it that its row is on its way."""
+    return bool(_in_progress(connection, path)) or kernels.others_at_work(path.with_name("kernels"))
 
 
 def _in_progress(connection: sqlite3.Connection, path: Path) -> set[str]:

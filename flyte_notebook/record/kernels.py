@@ -58,6 +58,11 @@ def alive(path: Path, byte: int, pid: int) -> bool:
         return False
 
 
+def others_at_work(path: Path) -> bool:
+    """True while another process holds its byte, whether or not its run is on record yet; False where locks are not."""
+    return sys.platform != "win32" and lockfile.any_locked_elsewhere(path)
+
+
 def _exists(pid: int) -> bool:
     try:
         import psutil  # type: ignore[import-untyped]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 if sys.platform != "win32":
@@ -88,6 +89,37 @@ def locked_elsewhere(path: Path, byte: int) -> bool:
             if file is None:
                 os.close(descriptor)
         return False
+
+
+def any_locked_elsewhere(path: Path) -> bool:
+    """True while another process has locked some byte; also where that cannot be told, on a file system without locks."""
+    with _guard:
+        file = _files.get(path)
+        try:
+            descriptor = file.descriptor if file is not None else os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            if sys.platform != "win32":
+                for first, count in _between(sorted(file.holds) if file is not None else []):
+                    fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB, count, first)
+                    fcntl.lockf(descriptor, fcntl.LOCK_UN, count, first)
+        except OSError:
+            return True
+        finally:
+            if file is None:
+                os.close(descriptor)
+        return False
+
+
+def _between(held: list[int]) -> Iterator[tuple[int, int]]:
+    """First byte and number of bytes (0: all that follow) of what lies between those that this process holds itself."""
+    first = 0
+    for byte in held:
+        if byte > first:
+            yield first, byte - first
+        first = byte + 1
+    yield first, 0
 
 
 def _close_unused(path: Path, file: _File) -> None:
