@@ -82,13 +82,15 @@ def _begun(run: Run) -> tuple[Run, Action]:
     """
     from flyte_notebook.api.run import Run
 
-    name: str | None = run.name
-    while name is not None:
-        tried = Run(name, run.store)
+    tried, seen = run, set[str]()
+    # A cell is not a call: its first action is none either.
+    while tried.name not in seen and tried.record.source is None:
+        seen.add(tried.name)
         if (root := tried.action) is not None:
             return tried, root
         try:
-            name = tried.record.resumed_from
+            tried = Run(tried.record.resumed_from or tried.name, run.store)
+            tried.record  # noqa: B018 - it may have been cleaned away
         except RunNotFoundError:
             break
     raise ResumeError(f"{run.name} ended before its task was on record: start it anew")

@@ -73,6 +73,8 @@ class _Traced:
             value = converter(Any).decode(found.past.output, run.store.blobs)
         except Exception:  # noqa: BLE001 - whatever is wrong with the recorded value, the call makes it anew
             return None
+        for event in run.recovery.subtree(found, self.call.id or ""):
+            run.publish(event._replace(run=run.name))
         self._end(
             Phase.SUCCEEDED,
             output=found.past.output,
@@ -85,19 +87,9 @@ class _Traced:
 
     def _begin(self) -> None:
         self.call.attempt = 1
-        self._runner = self._adopt()
+        self._runner = self.call.parent.adopt(self.call)
         run = self.call.run
         run.publish(events.AttemptStarted(run.name, self.call.id or "", 1, events.now()))
-
-    def _adopt(self) -> asyncio.Task[Any] | None:
-        """Where this call runs in a task of its own, its parent ends it before it ends itself."""
-        parent = self.call.parent
-        task = asyncio.current_task() if asyncio.events._get_running_loop() is parent.run.loop else None
-        own = parent.runner if isinstance(parent, Call) else parent.run.owner
-        if task is None or task is own or task in parent.children:
-            return None
-        parent.children[task] = self.call
-        return task
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:

@@ -56,6 +56,22 @@ class Node:
             if not task.done() and (insist or not task.cancelling()):
                 task.cancel(reason)
 
+    def adopt(self, child: Cancellable) -> asyncio.Task[Any] | None:
+        """Where the running code has an asyncio task of its own, end that before this node ends: it works for `child`.
+
+        Whoever is adopted leaves `children` when it is done. None: it is the node's own task, or here already.
+        """
+        task = asyncio.current_task() if asyncio.events._get_running_loop() is self.run.loop else None
+        if task is None or task is self.own_task or task in self.children:
+            return None
+        self.children[task] = child
+        return task
+
+    @property
+    def own_task(self) -> asyncio.Task[Any] | None:
+        """The task that this node's code runs in, if there is one."""
+        return self.run.owner
+
     async def close(self) -> None:
         """Cancel the children still running, wait until each is recorded, and accept no more.
 
@@ -134,6 +150,10 @@ class Call(Node):
         self.waiting = 0
         """How many child calls the body's thread, or threads of its own, wait for."""
         self.take_slot: Callable[[], None] | None = None
+
+    @property
+    def own_task(self) -> asyncio.Task[Any] | None:
+        return self.runner
 
     def wait_begins(self) -> None:
         """The body's thread is about to wait for a child action: its slot is free for others. On the loop only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict, deque
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 _Likeness = tuple[str, str, str, bytes]
 """Kind, task name, fingerprint and inputs: what makes a success as good as another."""
+
+
+_PAGE = 500
+"""Actions that are read from the record at a time."""
+
+
+_HOLD_SECONDS = 0.01
+"""Nobody holds the loop for longer by recovering."""
 
 
 class Found(NamedTuple):
@@ -45,8 +54,12 @@ class Recovery:
         self._by_id: dict[str, Found] = {}
         self._alike: dict[_Likeness, deque[Found]] = defaultdict(deque)
         self._children: dict[tuple[str, str], list[Past]] = defaultdict(list)
+        self._origins: dict[tuple[str, str], tuple[str, str]] = {}
+        """What was itself recovered, and the action that it is a copy of."""
         self._used: set[tuple[str, str]] = set()
+        """Where the successes were made that have been given out."""
         self._lock = threading.Lock()
+        self._let_go = time.perf_counter()
 
     @classmethod
     def load(cls, store: Store, run: str, *, keep: bool = False) -> Recovery:
@@ -60,14 +73,17 @@ class Recovery:
         store.journal.flush().result()
         must_be_over(store.journal.run(run))
         self = cls(store, run, keep=keep)
-        name: str | None = run
-        while name is not None:
-            self._read(name)
-            try:
-                name = store.journal.run(name).resumed_from
-            except RunNotFoundError:
-                # It was cleaned away; what had been recovered from it is in the run that did so.
-                break
+        history = list(_history(store, run))
+        for found in history:
+            self._place(found)
+        known = set[tuple[str, str]]()
+        for found in history:
+            if found.past.phase is Phase.SUCCEEDED and found.past.output is not None:
+                made = self._made(found.run, found.past.id)
+                if made not in known:
+                    # The same success may be on record several times: in each run that recovered it.
+                    known.add(made)
+                    self._offer(found)
         return self
 
     @property
@@ -75,25 +91,38 @@ class Recovery:
         """How many successes can be recovered at most, each for one call."""
         return len(self._by_id)
 
-    def _read(self, run: str) -> None:
-        try:
-            listed = self.store.journal.past(run)
-        except RunNotFoundError:
-            return
-        for past in listed:
-            found = Found(run, past)
-            if past.parent_id is not None:
-                self._children[run, past.parent_id].append(past)
-            if past.phase is not Phase.SUCCEEDED or past.output is None or (run, past.id) in self._used:
-                continue
-            if past.origin is not None:
-                # The same success twice on record: the copy stands for both.
-                self._used.add(past.origin)
-            if past.id in self._by_id:
-                # A later run has done it anew.
-                continue
-            self._by_id[past.id] = found
-            self._alike[self._likeness(past.kind, past.task_name, past.fingerprint or "", past.digest)].append(found)
+    def hold_is_long(self) -> bool:
+        """True once in a while: recovering takes no time, so whoever recovers much has to let the loop go on at times."""
+        now = time.perf_counter()
+        if now - self._let_go < _HOLD_SECONDS:
+            return False
+        self._let_go = now
+        return True
+
+    def _place(self, found: Found) -> None:
+        run, past = found
+        if past.parent_id is not None:
+            self._children[run, past.parent_id].append(past)
+        if past.origin is not None:
+            self._origins[run, past.id] = past.origin
+
+    def _offer(self, found: Found) -> None:
+        past = found.past
+        likeness = self._likeness(past.kind, past.task_name, past.fingerprint or "", past.digest)
+        newer = self._by_id.setdefault(past.id, found).past
+        if (
+            newer is past
+            or self._likeness(newer.kind, newer.task_name, newer.fingerprint or "", newer.digest) != likeness
+        ):
+            # A later run that has done the same anew stands for it; one with other code does not, which may be undone.
+            self._alike[likeness].append(found)
+
+    def _made(self, run: str, action_id: str) -> tuple[str, str]:
+        """Where a success was made in the first place, however often it was recovered since."""
+        place = run, action_id
+        while (origin := self._origins.get(place)) is not None:
+            place = origin
+        return place
 
     def _likeness(self, kind: str, task_name: str, fingerprint: str, digest: bytes) -> _Likeness:
         return kind, task_name, "" if self.keep else fingerprint, digest
@@ -118,13 +147,13 @@ class Recovery:
 
     def _usable(self, found: Found, likeness: _Likeness) -> bool:
         run, past = found
-        if (run, past.id) in self._used or past.output is None:
+        if self._made(run, past.id) in self._used or past.output is None:
             return False
         same = self._likeness(past.kind, past.task_name, past.fingerprint or "", past.digest) == likeness
         return same and past.output.is_whole(self.store.blobs)
 
     def _claim(self, found: Found) -> Found:
-        self._used.add((found.run, found.past.id))
+        self._used.add(self._made(found.run, found.past.id))
         return found
 
     def subtree(self, found: Found, new_id: str) -> Iterator[events.ActionSubmitted | events.ActionEnded]:
@@ -133,13 +162,11 @@ class Recovery:
         if not below:
             return
         with self._lock:
-            self._used.update((found.run, past.id) for past in below)
-        known: dict[int, Content] = {c.key: c for c in self.store.journal.contents([past.key for past in below])}
+            self._used.update(self._made(found.run, past.id) for past in below)
         ids = {found.past.id: new_id}
         at = events.now()
-        for past in below:
-            content = known.get(past.key)
-            if content is None or past.parent_id not in ids:
+        for past, content in self._contents(below):
+            if past.parent_id not in ids:
                 continue
             parent = ids[past.parent_id]
             # As recorded where that is certain to be free; below a call that has moved they are made anew.
@@ -153,6 +180,13 @@ class Recovery:
                 fingerprint=past.fingerprint if past.phase is Phase.SUCCEEDED else None, source_id=past.id,
             )  # fmt: skip
 
+    def _contents(self, listed: list[Past]) -> Iterator[tuple[Past, Content]]:
+        """What else is on record of each, read as it is asked for: whoever asks may let the loop go on in between."""
+        for first in range(0, len(listed), _PAGE):
+            page = listed[first : first + _PAGE]
+            known = {content.key: content for content in self.store.journal.contents([past.key for past in page])}
+            yield from ((past, known[past.key]) for past in page if past.key in known)
+
     def _below(self, found: Found) -> Iterator[Past]:
         """All that was recorded below, parents before children."""
         level = deque(self._children.get((found.run, found.past.id), ()))
@@ -160,6 +194,21 @@ class Recovery:
             past = level.popleft()
             yield past
             level.extend(self._children.get((found.run, past.id), ()))
+
+
+def _history(store: Store, run: str) -> Iterator[Found]:
+    """The ended actions of `run`, of the one that it resumed, and so on, as far as they are on record."""
+    seen = set[str]()
+    name: str | None = run
+    while name is not None and name not in seen:
+        seen.add(name)
+        try:
+            listed, resumed = store.journal.past(name), store.journal.run(name).resumed_from
+        except RunNotFoundError:
+            # It was cleaned away; what had been recovered from it is in the run that did so.
+            return
+        yield from (Found(name, past) for past in listed)
+        name = resumed
 
 
 def must_be_over(run: Run) -> None:

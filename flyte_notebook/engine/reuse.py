@@ -6,18 +6,22 @@ import asyncio
 import logging
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from flyte_notebook.engine.recording import ended
 from flyte_notebook.record import events
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from flyte_notebook.api.behavior import Cache
     from flyte_notebook.engine.context import Call
     from flyte_notebook.engine.recovery import Recovery
     from flyte_notebook.engine.submit import Callee
     from flyte_notebook.record.codec import Encoded
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +37,8 @@ async def recovered(call: Call, task: Callee, recovery: Recovery) -> Reused | No
 
     None when there is none that can be read: the body has to run.
     """
+    if recovery.hold_is_long():
+        await _for(call, asyncio.sleep(0))
     fingerprint = call.run.fingerprint(task.func)
     while (found := recovery.take(call, fingerprint)) is not None:
         output = found.past.output
@@ -42,6 +48,8 @@ async def recovered(call: Call, task: Callee, recovery: Recovery) -> Reused | No
             continue
         for event in recovery.subtree(found, call.id or ""):
             call.run.publish(event._replace(run=call.run.name))
+            if recovery.hold_is_long():
+                await _for(call, asyncio.sleep(0))
         ended(
             call,
             Phase.SUCCEEDED,
@@ -123,10 +131,20 @@ async def _read(call: Call, task: Callee, output: Encoded, *, same_code: bool) -
         return Reused(value)
 
     try:
-        return await asyncio.to_thread(read) if output.is_slow(blobs) else read()
-    except asyncio.CancelledError:
-        ended(call, Phase.ABORTED)
-        raise
+        return await _for(call, asyncio.to_thread(read)) if output.is_slow(blobs) else read()
     except Exception as error:  # noqa: BLE001 - damaged data, a class that has changed: running the body mends both
         _log.warning("the recorded result of %s cannot be read and is made anew: %s", call.short_name, error)
         return None
+
+
+async def _for(call: Call, work: Awaitable[T]) -> T:
+    """Await something for an action whose body does not run: when its parent ends, or is cancelled, so does this."""
+    task = call.parent.adopt(call)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        ended(call, Phase.ABORTED)
+        raise
+    finally:
+        if task is not None:
+            call.parent.children.pop(task, None)

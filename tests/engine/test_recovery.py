@@ -265,6 +265,108 @@ def test_a_success_recovered_elsewhere_is_not_used_twice():
     assert ran["toss"] == 2
 
 
+def test_a_success_recovered_again_and_again_is_still_one():
+    """Made in one place, recovered in another and then there once more: three copies, one success."""
+    env = flyte.TaskEnvironment("thrice")
+
+    @env.task
+    async def toss() -> int:
+        ran["toss"] += 1
+        return ran["toss"]
+
+    @env.task
+    async def main() -> list[int]:
+        await toss()
+        raise ValueError("first")
+
+    run = failed(main)
+
+    @env.task
+    async def main() -> list[int]:
+        with flyte.group("moved"):
+            await toss()
+        raise ValueError("second, and third")
+
+    for _ in range(2):
+        with pytest.raises(errors.RuntimeUserError):
+            run.resume()
+        run = flyte.runs()[0]
+
+    @env.task
+    async def main() -> list[int]:
+        with flyte.group("moved"):
+            return [await toss(), await toss()]
+
+    assert run.resume().outputs()[0] == [1, 2]
+
+
+def test_a_success_that_came_along_below_another_as_well_is_not_used_twice():
+    env = flyte.TaskEnvironment("along")
+    more = 0
+
+    @env.task
+    async def toss() -> int:
+        ran["toss"] += 1
+        return ran["toss"]
+
+    @env.task
+    async def through() -> int:
+        return more + await toss()
+
+    @env.task
+    async def main() -> list[int]:
+        await through()
+        raise ValueError("first")
+
+    run = failed(main)
+
+    @env.task
+    async def main() -> list[int]:
+        await toss()
+        await through()
+        raise ValueError("second")
+
+    with pytest.raises(errors.RuntimeUserError):
+        run.resume()
+    run = flyte.runs()[0]
+    assert ran["toss"] == 1
+
+    more = 1
+
+    @env.task
+    async def main() -> list[int]:
+        return [await toss(), await through()]
+
+    assert run.resume().outputs()[0] == [1, 1 + 2]
+
+
+def test_an_edit_that_is_undone_finds_what_was_done_before_it(tmp_path):
+    first = failed(define(SOURCE, tmp_path)["main"])
+    scope = define(SOURCE.replace("return n % LIMIT", "return 100"), tmp_path)
+    with pytest.raises(errors.RuntimeUserError):
+        first.resume()
+    mend()
+    scope = define(SOURCE, tmp_path)
+    assert flyte.runs()[0].resume().outputs()[0] == 4 + 5
+    assert ran == {"one": 2, "two": 1}
+    del scope
+
+
+def test_runs_that_resume_one_another_in_a_circle_are_read_once():
+    """A name may be given again, once the run that had it was cleaned away."""
+    _, _, main = program()
+    first = failed(main, n=10)
+    journal = open_store().journal
+    for name, resumed in (("one", "other"), ("other", "one"), ("last", "one")):
+        journal.append(events.RunStarted(name, events.now(), resumed_from=resumed))
+        journal.append(events.RunEnded(name, Phase.ABORTED, events.now()))
+    journal.flush().result(20)
+    assert Recovery.load(open_store(), "last").available == 0
+    with pytest.raises(errors.ResumeError, match="before its task was on record"):
+        flyte.runs()[0].resume()
+    assert Recovery.load(open_store(), first.name).available == 7
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_order_in_which_a_gather_ran_does_not_matter(seed):
     env = flyte.TaskEnvironment("shuffled")
@@ -590,6 +692,35 @@ def test_traces_are_recovered():
     assert run.outputs()[0] == ["A", ["b"], [0, 1], [0, 1, 2]]
     assert ran == {"a": 1, "b": 1, "stream": 2, "astream": 3}
     assert [(a.recovered, a.attempts) for a in run.actions() if a.kind == "trace"] == [(True, 0)] * 4
+
+
+def test_a_recovered_trace_brings_those_inside_it_along():
+    env = flyte.TaskEnvironment("inside")
+
+    @flyte.trace
+    def inner(n: int) -> int:
+        ran["inner"] += 1
+        return ran["inner"]
+
+    @flyte.trace
+    def outer(n: int) -> int:
+        return inner(n)
+
+    @env.task
+    async def main() -> list[int]:
+        got = [outer(1)]
+        if broken():
+            raise ValueError("not yet")
+        return [*got, inner(1)]
+
+    first = failed(main)
+    mend()
+    run = first.resume()
+    # What is part of another success does not stand for a call of its own.
+    assert run.outputs()[0] == [1, 2]
+    names = {a.id: a.short_name for a in run.actions()}
+    traces = [(a.short_name, names[a.parent_id], a.recovered) for a in run.actions() if a.kind == "trace"]
+    assert sorted(traces) == [("inner", "main", False), ("inner", "outer", True), ("outer", "main", True)]
 
 
 def test_durable_time_tells_again_what_it_told():
