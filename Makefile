@@ -10,7 +10,7 @@ JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" YARN_ENABLE_TELEMETRY
 FRONTEND := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/tests/*' -not -path '*/__pycache__/*' -not -name '*.tsbuildinfo')
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo lab test test-python test-notebooks test-frontend test-browser bench profile lint lint-python lint-frontend format notebooks screenshots clean
+.PHONY: help demo lab test test-python test-older-ipykernel test-notebooks test-frontend test-browser soak bench profile lint lint-python lint-frontend format notebooks screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -63,11 +63,22 @@ lab: $(VENV)/.demo ## open the notebooks in JupyterLab
 
 # --- for developers ----------------------------------------------------------------------------------------------------
 
-test: test-frontend test-python test-notebooks test-browser ## everything: unit, property, notebooks, TypeScript, browser
+test: test-frontend test-python test-older-ipykernel test-notebooks test-browser ## everything: unit, property, crash, notebooks, TypeScript, browser
 	@echo "All tests ran, and passed."
 
 test-python: $(VENV)/.dev ## unit, property and package tests
 	@$(PYTEST) tests --ignore tests/browser --ignore tests/bench
+
+build/ipykernel-7.3: | $(VENV)/.dev
+	@$(BIN)/$(PIP) --target $@ --no-deps 'ipykernel==7.3.*'
+
+# Messages of the browser and interrupts reach a busy kernel by other ways there.
+test-older-ipykernel: build/ipykernel-7.3 ## cancel and interrupt, on the ipykernel before this one
+	@PYTHONPATH=$(abspath $<) $(PYTEST) tests/notebook/test_cancel_matrix.py tests/notebook/test_kernel.py
+
+soak: $(VENV)/.dev build/ipykernel-7.3 ## the crash and cancel suites in full: 200 kills, every way to stop every kind of body (most of an hour)
+	@FLYTE_NOTEBOOK_SOAK=1 $(PYTEST) tests/crash tests/notebook/test_cancel_matrix.py
+	@FLYTE_NOTEBOOK_SOAK=1 PYTHONPATH=$(abspath build/ipykernel-7.3) $(PYTEST) tests/notebook/test_cancel_matrix.py
 
 test-notebooks: $(VENV)/.dev ## every notebook, its outputs compared with the saved ones
 	@$(PYTEST) --nbval --nbval-current-env notebooks
