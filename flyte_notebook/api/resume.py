@@ -16,6 +16,7 @@ from flyte_notebook.engine import bridge
 from flyte_notebook.engine.recovery import Recovery
 from flyte_notebook.errors import ResumeError, RunNotFoundError
 from flyte_notebook.record.model import Phase
+from flyte_notebook.record.store import open_store
 
 if TYPE_CHECKING:
     from flyte_notebook.api.run import Run
@@ -105,7 +106,8 @@ async def recovery_of(run: Run, keep: bool) -> Recovery | None:
     if run.phase is Phase.SUCCEEDED:
         warnings.warn(f"{run.name} had succeeded: this run starts afresh", stacklevel=2)
         return None
-    return await asyncio.to_thread(Recovery.load, run.store, run.name, keep=keep)
+    # Opened anew where the journal that the run was written to has failed.
+    return await asyncio.to_thread(Recovery.load, open_store(run.store.home), run.name, keep=keep)
 
 
 def needs(run: str, missing: list[str]) -> str:

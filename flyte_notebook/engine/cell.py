@@ -177,7 +177,20 @@ async def _finish(cell: Cell, phase: Phase, error: ErrorRecord | None) -> None:
     outputs = cell.outputs
     if isinstance(outputs, Draft):
         outputs = await sealed(outputs, cell.run.store.blobs, f"The result of {cell.run.name}")
-    await cell.run.finish(phase, outputs, error)
+    try:
+        await cell.run.finish(phase, outputs, error)
+    except errors.JournalError as lost:
+        if _consequence(lost.__context__):
+            # One error, and not what it has cut short as well.
+            raise lost from lost.__cause__
+        raise
+
+
+def _consequence(error: BaseException | None) -> bool:
+    """True for what becomes of a body when its journal fails."""
+    return isinstance(error, asyncio.CancelledError | errors.JournalError) or (
+        isinstance(error, errors.BaseRuntimeError) and isinstance(error.__cause__, errors.JournalError)
+    )
 
 
 def _cancelled_record(instead: BaseException | None) -> ErrorRecord:

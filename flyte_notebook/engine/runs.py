@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flyte_notebook.engine.context import Call, Node, background
 from flyte_notebook.engine.executors import Slots
 from flyte_notebook.engine.watch import watch
-from flyte_notebook.errors import RunNotFoundError
+from flyte_notebook.errors import JournalError, RunNotFoundError
 from flyte_notebook.record import events
 from flyte_notebook.record.fingerprint import fingerprint_of, fingerprint_parts
 from flyte_notebook.record.model import ErrorRecord, Phase
@@ -145,20 +145,28 @@ class LiveRun:
         self.seen: set[str] = set()
         """Names of the tasks this run has put on record."""
         self._append = self.store.journal.append
+        self._unrecorded = False
+        """Set when the journal has failed."""
         live_runs[self.name] = self
         watch.add(self)
-        self.publish(
-            events.RunStarted(
-                self.name,
-                self.started_at,
-                origin.notebook,
-                origin.cell_id,
-                origin.source,
-                recovery.run if recovery is not None else None,
-                settings.hide,
-                settings.recorded() | ({"keep": True} if recovery is not None and recovery.keep else {}),
+        options = settings.recorded() | ({"keep": True} if recovery is not None and recovery.keep else {})
+        resumed_from = recovery.run if recovery is not None else None
+        try:
+            self.publish(
+                events.RunStarted(
+                    self.name,
+                    self.started_at,
+                    origin.notebook,
+                    origin.cell_id,
+                    origin.source,
+                    resumed_from,
+                    settings.hide,
+                    options,
+                )
             )
-        )
+        except BaseException:
+            self._forget()
+            raise
 
     def _free_name(self, wanted: str | None, first_name: str) -> str:
         """The name that was asked for, unless it is taken; else the first task's with six random characters."""
@@ -170,12 +178,25 @@ class LiveRun:
             return wanted if wanted not in live_runs else _fresh_name(wanted)
         return _fresh_name(wanted)
 
+    def _forget(self) -> None:
+        """It is alive no more."""
+        watch.remove(self)
+        live_runs.pop(self.name, None)
+
     def publish(self, event: events.Event) -> None:
         """Put `event` on record and tell whoever listens."""
         if self._generation != _generation:
             # A child forked inside a task must not write the parent's history.
             return
-        self._append(event)
+        try:
+            self._append(event)
+        except JournalError:
+            # Nothing begins that could not be recorded. What is under way comes to its end, and `finish` says why.
+            if not self._unrecorded:
+                self._unrecorded = True
+                self.cancel()
+            if isinstance(event, events.RunStarted | events.ActionSubmitted):
+                raise
         events.live.publish(event)
 
     @property
@@ -235,8 +256,7 @@ class LiveRun:
                 self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
                 await asyncio.shield(asyncio.wrap_future(self.store.journal.flush()))
             finally:
-                watch.remove(self)
-                live_runs.pop(self.name, None)
+                self._forget()
                 for hook in tuple(settled):
                     await hook(self)
 

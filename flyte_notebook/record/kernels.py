@@ -1,11 +1,11 @@
-"""Which processes that write to a store are alive: each keeps one byte of the store's `kernels` file locked.
+"""Who that writes to a store is alive: each writer keeps one byte of the store's `kernels` file locked while it has runs.
 
-Which byte is drawn at random per process and stands in the rows of its runs; see `lockfile`.
+Which byte is drawn at random and stands in the rows of its runs; see `lockfile`. One of a writer and not of a process:
+once a journal has failed, what its writer recorded is as dead as if the process had died.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 from typing import TYPE_CHECKING
@@ -16,39 +16,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _draw() -> int:
+def draw() -> int:
+    """A byte for a writer to show itself with."""
     return secrets.randbits(62)
 
 
-_own = _draw()
-
-
-def own_byte() -> int:
-    """The byte that this process locks, in every store; another one after a fork."""
-    return _own
-
-
-def hold(path: Path) -> None:
-    """Show this process as alive in the file at `path` until `release` has been called as often.
+def hold(path: Path, byte: int) -> None:
+    """Show the writer with this byte as alive in the file at `path` until `release` has been called as often.
 
     Raises:
         OSError: the file cannot be opened or locked.
     """
     # Whoever looks whether this byte is locked locks it for a moment.
-    lockfile.lock(path, _own, wait=True)
+    lockfile.lock(path, byte, wait=True)
 
 
-def release(path: Path) -> None:
+def release(path: Path, byte: int) -> None:
     """End one `hold`; harmless when there is none (after a fork, say)."""
-    lockfile.unlock(path, _own)
+    lockfile.unlock(path, byte)
 
 
 def alive(path: Path, byte: int, pid: int) -> bool:
-    """True while the process lives that holds `byte` of the file at `path`; `pid` is asked for where locks are not.
+    """True while the writer lives that holds `byte` of the file at `path`; `pid` is asked for where locks are not.
 
     A run that says it is running is believed where the file system knows no locks.
     """
-    if byte == _own:
+    if lockfile.locked_here(path, byte):
         return True
     if sys.platform == "win32":
         return _exists(pid)
@@ -69,12 +62,3 @@ def _exists(pid: int) -> bool:
     except ImportError:
         return True
     return bool(psutil.pid_exists(pid))
-
-
-def _after_fork() -> None:
-    global _own
-    _own = _draw()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -12,7 +12,8 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flyte_notebook.record import events, kernels, rows, schema
+from flyte_notebook.errors import JournalError
+from flyte_notebook.record import events, kernels, lockfile, rows, schema
 from flyte_notebook.record.bulk import Statement, inserts
 from flyte_notebook.record.envelope import references
 from flyte_notebook.record.openrun import OpenRun
@@ -46,6 +47,9 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._kernels = path.with_name("kernels")
+        self._byte = kernels.draw()
+        """What this ledger shows itself with; see `kernels`."""
+        self._file = schema.identity(path)
         self._connection: sqlite3.Connection | None = None
         self._holding = False
         self._runs: dict[str, OpenRun] = {}
@@ -92,7 +96,20 @@ class Ledger:
         for statement in statements:
             connection = self._opened()
             schema.patiently(self._path, partial(connection.execute, *statement))
+        self.check()
         self._settle()
+
+    def check(self) -> None:
+        """Raise JournalError when the file is not the one any more that this ledger began with.
+
+        Whoever has it open could go on writing to a file that has been deleted, and nobody would ever find it.
+        """
+        lost = self._holding and lockfile.is_lost(self._kernels)
+        if lost or schema.identity(self._path) != self._file:
+            raise JournalError(
+                f"The store {self._path.parent} was deleted, moved or replaced while it was in use: what has been "
+                "recorded since then is lost. Run the cell again: a new store is made."
+            )
 
     def _settle(self) -> None:
         self._dirty.clear()
@@ -109,8 +126,13 @@ class Ledger:
             self._connection.close()
             self._connection = None
         if self._holding and not self._runs:
-            kernels.release(self._kernels)
+            kernels.release(self._kernels, self._byte)
             self._holding = False
+
+    def abandon(self) -> None:
+        """Let go of the file and of all runs, whose ends can be recorded no more: they are shown as aborted."""
+        self._runs.clear()
+        self.rest()
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log into the journal, as far as no reader needs it, when it has grown large."""
@@ -120,6 +142,7 @@ class Ledger:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
+            self.check()
             self._connection = schema.connect(self._path)
             # Checkpoints wait for the disk: `checkpoint` makes them once nobody waits for the commit.
             self._connection.execute("PRAGMA wal_autocheckpoint=0")
@@ -130,12 +153,12 @@ class Ledger:
 
     def _run_started(self, event: events.RunStarted) -> None:
         if not self._holding:
-            kernels.hold(self._kernels)
+            kernels.hold(self._kernels, self._byte)
             self._holding = True
         row = (
             rows.storable(event.run), "RUNNING", event.at, event.notebook and rows.storable(event.notebook),
             event.cell_id, event.resumed_from,
-            socket.gethostname(), os.getpid(), kernels.own_byte(), int(event.hide), rows.dump_mapping(event.options),
+            socket.gethostname(), os.getpid(), self._byte, int(event.hide), rows.dump_mapping(event.options),
             event.source and rows.storable(event.source),
         )  # fmt: skip
         connection = self._opened()
@@ -149,7 +172,7 @@ class Ledger:
     def _known(self, name: str) -> OpenRun:
         """A run that has ended here, for what comes late."""
         connection = self._opened()
-        found = connection.execute(_OWN_RUN, (name, kernels.own_byte())).fetchone()
+        found = connection.execute(_OWN_RUN, (name, self._byte)).fetchone()
         if found is None:
             raise NotRecordedHereError(f"run {name!r}")
         run = OpenRun(found[0])

@@ -45,6 +45,8 @@ def lock(path: Path, byte: int, *, wait: bool = False) -> bool:
         file = _files.get(path)
         if file is None:
             file = _files[path] = _File(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        elif not _is_at(file, path):
+            _move(file, path)
         try:
             if sys.platform != "win32" and byte not in file.holds:
                 fcntl.lockf(file.descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), 1, byte)
@@ -68,6 +70,20 @@ def unlock(path: Path, byte: int) -> None:
             if sys.platform != "win32":
                 fcntl.lockf(file.descriptor, fcntl.LOCK_UN, 1, byte)
             _close_unused(path, file)
+
+
+def is_lost(path: Path) -> bool:
+    """True when this process has locks in a file that is at `path` no more: nobody can see them."""
+    with _guard:
+        file = _files.get(path)
+        return file is not None and not _is_at(file, path)
+
+
+def locked_here(path: Path, byte: int) -> bool:
+    """True while this process has locked that byte."""
+    with _guard:
+        file = _files.get(path)
+        return file is not None and byte in file.holds
 
 
 def locked_elsewhere(path: Path, byte: int) -> bool:
@@ -120,6 +136,23 @@ def _between(held: list[int]) -> Iterator[tuple[int, int]]:
             yield first, byte - first
         first = byte + 1
     yield first, 0
+
+
+def _is_at(file: _File, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _move(file: _File, path: Path) -> None:
+    """Lock the same bytes in the file that is at `path` now, the one that was there having been removed."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    if sys.platform != "win32":
+        for byte in file.holds:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, byte)
+    os.close(file.descriptor)
+    file.descriptor = descriptor
 
 
 def _close_unused(path: Path, file: _File) -> None:

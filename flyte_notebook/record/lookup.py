@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flyte_notebook.errors import RunNotFoundError
@@ -65,6 +67,8 @@ def _found(connection: sqlite3.Connection, path: Path, row: tuple[Any, ...]) -> 
     if Phase(phase).terminal or kernels.alive(path.with_name("kernels"), kernel, pid):
         return Found(key, first, end, name, Phase(phase), ended, None)
     died = ErrorRecord("KernelDied", f"the kernel died (process {pid} on {host})", "system", "")
+    if (pid, host) == (os.getpid(), socket.gethostname()):
+        died = ErrorRecord("RecordLost", "the store could not be used any more while it went on", "system", "")
     return Found(key, first, end, name, Phase.ABORTED, _last_sign(connection, first, end), died)
 
 

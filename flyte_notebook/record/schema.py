@@ -136,6 +136,15 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells the file at `path` from another that takes its place; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def prepare(path: Path, *, wal: bool = True) -> None:
     """Make the journal at `path`, or bring it to the current version.
 
@@ -236,6 +245,11 @@ def failure(path: Path, error: Exception) -> JournalError:
         advice = "It is damaged: move it away (a new one is made), or restore it from a copy."
     elif code == sqlite3.SQLITE_FULL:
         advice = "The disk is full: make room (`%flyte clean` removes old runs), then run the cell again."
+    elif code == sqlite3.SQLITE_IOERR:
+        advice = (
+            "The disk may be full, or broken: make room (`%flyte clean` removes old runs), then run the cell again, or "
+            "set FLYTE_NOTEBOOK_HOME to another folder."
+        )
     elif code == sqlite3.SQLITE_CONSTRAINT:
         advice = "A run's name is unique in its journal: give this one another."
     elif code == sqlite3.SQLITE_CANTOPEN or isinstance(error, FileNotFoundError):

@@ -82,7 +82,12 @@ class Writer:
 
     @property
     def usable(self) -> bool:
-        """False once a commit has failed or the writer is closed: it writes no more."""
+        """False once a commit has failed, the file is gone, or the writer is closed: it writes no more."""
+        if self._failure is None:
+            try:
+                self._ledger.check()
+            except JournalError as error:
+                self._failure = error
         return self._failure is None and not self._closed
 
     @property
@@ -134,7 +139,10 @@ class Writer:
         while self._queue:
             self._drain()
         with self._writing, gate:
-            self._ledger.rest()
+            if self._failure is None:
+                self._ledger.rest()
+            else:
+                self._ledger.abandon()
 
     # --- the thread -------------------------------------------------------------------------------------------------
 
@@ -189,11 +197,8 @@ class Writer:
                     with gate:
                         self._take(taken, waiting)
                         self._ledger.commit()
-                except (JournalError, sqlite3.Error, OSError) as error:
-                    self._failure = error if isinstance(error, JournalError) else failure(self.path, error)
                 except Exception as error:  # noqa: BLE001  whatever it is, those who wait have to hear of it
-                    _log.exception("the journal %s stops", self.path)
-                    self._failure = JournalError(f"The journal {self.path} stopped ({type(error).__name__}: {error}).")
+                    self._failure = self._explained(error)
             if self._failure is not None:
                 self._refuse()
                 return
@@ -205,6 +210,22 @@ class Writer:
                     future.set_result(None)
             self._publish(taken)
             self._checkpoint()
+
+    def _explained(self, error: Exception) -> JournalError:
+        try:
+            self._ledger.check()
+        except JournalError as lost:
+            # Whatever came of it.
+            return lost
+        if isinstance(error, JournalError):
+            return error
+        if isinstance(error, sqlite3.Error | OSError):
+            explained = failure(self.path, error)
+        else:
+            _log.error("the journal %s stops", self.path, exc_info=error)
+            explained = JournalError(f"The journal {self.path} stopped ({type(error).__name__}: {error}).")
+        explained.__cause__ = error
+        return explained
 
     def _gather(self) -> None:
         queue, batch = self._queue, self._batch
@@ -233,7 +254,9 @@ class Writer:
                         del self._reusable[item.cache_key]
 
     def _refuse(self) -> None:
-        """Fail everybody who waits."""
+        """Fail everybody who waits, and give up what cannot be recorded to its end."""
+        with gate:
+            self._ledger.abandon()
         self._forget()
         batch, self._batch = self._batch, []
         for item in batch:
@@ -259,7 +282,7 @@ class Writer:
     def _refusal(self) -> JournalError:
         # A new one each time: raising the same one again would grow its traceback.
         refusal = JournalError(str(self._failure or f"The journal {self.path} is closed."))
-        refusal.__cause__ = self._failure
+        refusal.__cause__ = self._failure and self._failure.__cause__
         return refusal
 
 

@@ -162,7 +162,7 @@ def test_looking_at_others_does_not_give_up_ones_own_life_sign(tmp_path, journal
 
 def test_the_life_sign_is_given_up_only_when_nothing_is_held(tmp_path):
     path = tmp_path / "kernels"
-    byte = kernels.own_byte()
+    byte = kernels.draw()
     program = "import sys, pathlib; from flyte_notebook.record import kernels; "
     program += "print(kernels.alive(pathlib.Path(sys.argv[1]), int(sys.argv[2]), 0))"
 
@@ -170,13 +170,13 @@ def test_the_life_sign_is_given_up_only_when_nothing_is_held(tmp_path):
         command = [sys.executable, "-c", program, str(path), str(byte)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    kernels.hold(path)
-    kernels.hold(path)
-    kernels.release(path)
+    kernels.hold(path, byte)
+    kernels.hold(path, byte)
+    kernels.release(path, byte)
     assert seen() == "True"
-    kernels.release(path)
+    kernels.release(path, byte)
     assert seen() == "False"
-    kernels.release(path)
+    kernels.release(path, byte)
 
 
 def test_unfinished_actions_of_a_finished_run_are_aborted(journal, session):
