@@ -22,6 +22,11 @@ export class Link {
     this.store = new RunStore(readHeader(header));
   }
 
+  /** True once nothing more can come. */
+  get closed(): boolean {
+    return !this.#open;
+  }
+
   hello(): void {
     this.#seq = null;
     // Whatever was asked before may never be answered.
@@ -81,6 +86,9 @@ export class Link {
       case "detail":
         this.#asked.delete(message.i);
         this.store.details.set(message.i, message.detail);
+        break;
+      case "header":
+        this.store.setHeader(message.run);
         break;
       case "closed":
         this.close();

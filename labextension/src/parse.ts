@@ -12,6 +12,7 @@ import type {
   Row,
   RowKind,
   SavedRun,
+  ToldToTree,
   Value,
 } from "./protocol";
 import { PHASES } from "./protocol";
@@ -166,8 +167,28 @@ export function readMessage(value: unknown): FromKernel | null {
       return { type: raw.type, seq: count(raw.seq), run: readHeader(raw.run), rows: readRows(raw.rows) };
     case "detail":
       return isIndex(raw.i) ? { type: "detail", i: raw.i, detail: readDetail(raw.detail) } : null;
+    case "header":
+      return { type: "header", run: readHeader(raw.run) };
     case "closed":
       return { type: "closed" };
+    default:
+      return null;
+  }
+}
+
+/** What the tree of a failed run is told, or null when it is something else. */
+export function readTold(value: unknown): ToldToTree | null {
+  const raw = object(value);
+  const run = text(raw.run);
+  switch (raw.type) {
+    case "plan": {
+      const plan = { changed: count(raw.changed), keep: count(raw.keep), error: textOrNull(raw.error) };
+      return { type: "plan", run, plan, going: raw.going === true };
+    }
+    case "refused":
+      return { type: "refused", error: text(raw.error) };
+    case "saved":
+      return { type: "saved", run, bundle: object(raw.bundle) };
     default:
       return null;
   }

@@ -114,10 +114,35 @@ export interface SavedRun {
   truncated: number;
 }
 
+/** What resuming a failed run would run: how many actions on record, those that were never called left out. */
+export interface Plan {
+  /** When successes are recovered whose code is unchanged. */
+  changed: number;
+  /** When every success is. */
+  keep: number;
+  /** Why it cannot be resumed as things are, and what to do. */
+  error: string | null;
+}
+
+/** What the tree of a failed run says to the kernel, besides what the view of a live one says. */
+export type SaidByTree =
+  | ToKernel
+  | { type: "plan"; run: string }
+  | { type: "resume"; run: string; keep: boolean }
+  /** The finished tree is in the notebook now. */
+  | { type: "kept"; run: string };
+
+/** What it is told, besides what the view of a live run is. `run` is the failed one. */
+export type ToldToTree =
+  | { type: "plan"; run: string; plan: Plan; going: boolean }
+  | { type: "refused"; error: string }
+  | { type: "saved"; run: string; bundle: Record<string, unknown> };
+
 export type FromKernel =
   | { type: "snapshot"; seq: number; run: Header; rows: Row[] }
   | { type: "patch"; seq: number; run: Header; rows: Row[] }
   | { type: "detail"; i: number; detail: Detail }
+  | { type: "header"; run: Header }
   | { type: "closed" };
 
 /** `page` tells one load of a page from another: one that is loaded anew gets no more outputs of a running cell. */

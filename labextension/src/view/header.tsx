@@ -3,15 +3,23 @@
 import { elapsed, number, phaseName } from "../format";
 import type { Link } from "../link";
 import type { Header, Phase } from "../protocol";
+import type { Resumption } from "../resumption";
 import { isTerminal, type RunStore, sum } from "../store";
 import { PhaseIcon } from "./icons";
+import { Offer } from "./offer";
 import { Progress } from "./progress";
 
 const ORDER: readonly Phase[] = ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "RUNNING", "QUEUED"];
 
 const SILENT_MS = 5_000;
 
-export function RunHeader({ store, link }: { store: RunStore; link: Link | null }) {
+interface RunHeaderProps {
+  store: RunStore;
+  link: Link | null;
+  resumption: Resumption | null;
+}
+
+export function RunHeader({ store, link, resumption }: RunHeaderProps) {
   const { header, counts } = store;
   const lost = !header.live && !header.ended && link !== null;
   const total = Math.max(header.total, sum(counts));
@@ -37,6 +45,7 @@ export function RunHeader({ store, link }: { store: RunStore; link: Link | null 
         </span>
         {link !== null && header.live && !isTerminal(header.phase) && <Cancel store={store} link={link} />}
       </div>
+      {resumption !== null && <Offer resumption={resumption} />}
       {store.ticking && <Progress counts={counts} total={total} />}
       <RunError store={store} />
     </div>

@@ -7,6 +7,7 @@ import { nameOf, offer, type Stance, standAs, take } from "../handover";
 import { pressKey, Typed } from "../keys";
 import type { Link } from "../link";
 import { type Line, Outline } from "../outline";
+import type { Resumption } from "../resumption";
 import { isTerminal, type Node, type RunStore } from "../store";
 import { Details } from "./details";
 import { RunHeader } from "./header";
@@ -21,9 +22,11 @@ export interface RunViewProps {
   store: RunStore;
   /** Null for a saved run: there is no kernel to ask. */
   link: Link | null;
+  /** How the run can be resumed; null where it cannot, or need not. */
+  resumption?: Resumption | null;
 }
 
-export function RunView({ store, link }: RunViewProps) {
+export function RunView({ store, link, resumption = null }: RunViewProps) {
   const outline = useMemo(() => new Outline(store), [store]);
   const uid = useMemo(() => Math.random().toString(36).slice(2), []);
   const typed = useMemo(() => new Typed(), []);
@@ -80,7 +83,7 @@ export function RunView({ store, link }: RunViewProps) {
 
   return (
     <div class="flyte-notebook" ref={root}>
-      <RunHeader store={store} link={link} />
+      <RunHeader store={store} link={link} resumption={resumption} />
       <Tree outline={outline} uid={uid} treeRef={tree} onSelect={activate} onToggle={toggle} />
       <Footer store={store} />
       {pane && node !== null && (
