@@ -158,9 +158,9 @@ class Recovery:
 
     def subtree(self, found: Found, new_id: str) -> Iterator[events.ActionSubmitted | events.ActionEnded]:
         """What was recorded below a success, as events of the action `new_id`; their run's name is left empty."""
-        below = list(self._below(found))
-        if not below:
+        if (found.run, found.past.id) not in self._children:
             return
+        below = list(self._below(found))
         with self._lock:
             self._used.update(self._made(found.run, past.id) for past in below)
         ids = {found.past.id: new_id}

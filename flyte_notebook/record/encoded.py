@@ -22,7 +22,7 @@ from flyte_notebook.record.envelope import (
 )
 from flyte_notebook.record.identity import identify
 from flyte_notebook.record.memory import now, passage, sample
-from flyte_notebook.record.text import digest_text, dump, encode_text, length
+from flyte_notebook.record.text import digest_text, dump, encode_text, length, load
 
 if TYPE_CHECKING:
     from flyte_notebook.record.blobs import BlobStore
@@ -74,7 +74,7 @@ class Encoded:
             except (StoreError, ValueError):
                 # Damaged so that it cannot even be told what it names.
                 return False
-        return all(map(blobs.use, references(self.data)))
+        return self.data[:1] != b"r" or all(map(blobs.use, references(self.data)))
 
 
 class Draft:
@@ -150,8 +150,10 @@ def opened(encoded: Encoded, blobs: BlobStore | None) -> tuple[Node, list[memory
     """The tree of `encoded` and its buffers, which are private to the caller and writable."""
     if encoded.data is not None:
         data = encoded.data
+        if data[:1] == b"j":
+            return load(str(data[1:], "utf-8", "surrogatepass")), []
         # A copy of its own, which the value's arrays may be written into.
-        return unpack(data if data[:1] == b"j" else memoryview(bytearray(data)), blobs)
+        return unpack(memoryview(bytearray(data)), blobs)
     if encoded.blob is None or blobs is None:
         raise ValueError("a large value can be read only from the store that holds it")
     return unpack(blobs.open(encoded.blob), blobs)

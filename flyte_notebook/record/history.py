@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flyte_notebook.record.encoded import Encoded
     from flyte_notebook.record.lookup import Found
 
+_PHASES = {phase.value: phase for phase in Phase}
 _PAGE = 500
 """Keys in one statement."""
 
@@ -69,7 +70,7 @@ def standings(connection: sqlite3.Connection, run: Found) -> list[Standing]:
         WHERE key >= ? AND key < ? ORDER BY key
     """
     return [
-        Standing(action_id, parent_id or None, task_name, kind, Phase(phase), known if mark == "=" else mark or None)
+        Standing(action_id, parent_id or None, task_name, kind, _PHASES[phase], known if mark == "=" else mark or None)
         for action_id, parent_id, task_name, kind, phase, mark, known in connection.execute(
             sql, (run.key, run.first, run.end)
         )
@@ -91,7 +92,7 @@ def past(connection: sqlite3.Connection, run: Found) -> list[Past]:
         source = more.get("source_id")
         listed.append(
             Past(
-                key, action_id, parent_id or None, task_name, kind, Phase(phase), known if mark == "=" else mark or None,
+                key, action_id, parent_id or None, task_name, kind, _PHASES[phase], known if mark == "=" else mark or None,
                 digest_of(digest or b""), rows.unpack(output, more.get("output")),
                 (more["source_run"], source) if source is not None else None,
             )

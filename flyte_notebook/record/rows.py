@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+from flyte_notebook.record.encoded import Encoded
 from flyte_notebook.record.model import ErrorRecord
-
-if TYPE_CHECKING:
-    from flyte_notebook.record.encoded import Encoded
 
 Row: TypeAlias = list[Any]
 """A row of a table, in the order of its columns; mutable until it is committed."""
 
 _HEAD = struct.Struct("<16sQ")
 _DIGEST_BYTES = 16
+# ASCII, so that lone surrogates in messages and previews survive.
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def storable(text: str) -> str:
@@ -46,8 +46,6 @@ def unpack(packed: bytes, rest: list[Any] | None) -> Encoded | None:
     """The value again; None if there was none."""
     if not packed:
         return None
-    from flyte_notebook.record.encoded import Encoded
-
     digest, size = _HEAD.unpack_from(packed)
     blob, preview = rest or (None, None)
     return Encoded(None if blob else packed[_HEAD.size :], blob, digest, size, preview)
@@ -63,8 +61,7 @@ def with_extra(extra: str, **more: Any) -> str:
     more = {name: value for name, value in more.items() if value is not None}
     if not more:
         return extra
-    # ASCII, so that lone surrogates in messages and previews survive.
-    return json.dumps({**parse(extra), **more}, separators=(",", ":"))
+    return _dump({**parse(extra), **more} if extra else more)
 
 
 def parse(extra: str) -> dict[str, Any]:

@@ -6,14 +6,18 @@ Run as `python programs.py NAME`, each in a fresh interpreter, so that one libra
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import hashlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 COUNT = 2_000
@@ -168,6 +172,128 @@ def memory() -> dict[str, float]:
     after = tracemalloc.get_traced_memory()[0]
     assert handle.done()
     return {"bytes": (after - before) / 10_000}
+
+
+def _anonymous() -> int:
+    """Bytes of this process's memory that are no file's: what a map of a file costs once it is written into."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")) * 1024
+
+
+async def _longest_block(work: Awaitable[Any]) -> dict[str, float]:
+    """By how many seconds the loop was late at worst while `work` was awaited, and how long it worked itself at worst.
+
+    The first is more than the second by what the loop's thread waits for the interpreter and for a processor.
+    """
+    block = busy = 0.0
+
+    async def tick() -> None:
+        nonlocal block, busy
+        while True:
+            begin, worked = time.perf_counter(), time.thread_time()
+            await asyncio.sleep(0.001)
+            block = max(block, time.perf_counter() - begin - 0.001)
+            busy = max(busy, time.thread_time() - worked)
+
+    ticking = asyncio.create_task(tick())
+    await work
+    ticking.cancel()
+    return {"block": block, "busy": busy}
+
+
+def large(megabytes: int = 1000, readers: int = 50) -> dict[str, float]:
+    """One DataFrame that goes to many tasks, all of which hold it and look at a column of it."""
+    home = os.environ["FLYTE_NOTEBOOK_HOME"] = tempfile.mkdtemp(prefix="flyte-bench-")
+    import numpy as np
+    import pandas as pd
+
+    import flyte_notebook as flyte
+
+    env = flyte.TaskEnvironment("bench")
+    held = []
+
+    @env.task
+    async def read(df: pd.DataFrame, i: int) -> float:
+        held.append(df)
+        # One number in every few pages: more would measure numpy, and how threads share the processors.
+        return float(df.iloc[:, i % 8].to_numpy()[::1024].sum())
+
+    @env.task
+    async def main() -> dict[str, float]:
+        df = pd.DataFrame(np.random.default_rng(0).random((megabytes * 2**20 // 64, 8)), columns=list("abcdefgh"))
+        # What is imported at the first use is not what is measured.
+        await read(df.head(100_000), 0)
+        before, begin = _anonymous(), time.perf_counter()
+        block = await _longest_block(asyncio.gather(*(read(df, i) for i in range(readers))))
+        return {**block, "seconds": time.perf_counter() - begin, "anonymous": float(_anonymous() - before)}
+
+    try:
+        found: dict[str, float] = flyte.run(main).outputs()[0]
+        files = [file for file in Path(home).rglob("*") if file.is_file()]
+        return {**found, "size": megabytes * 2**20, "written": sum(file.stat().st_size for file in files)}
+    finally:
+        held.clear()
+        shutil.rmtree(home)
+
+
+def large_bare(megabytes: int = 1000) -> dict[str, float]:
+    """What nobody can do without: a thread that hashes and writes as much, and how late the loop is meanwhile."""
+    import numpy as np
+
+    memory = memoryview(np.random.default_rng(0).random(megabytes * 2**17)).cast("B")
+
+    def store() -> None:
+        digest = hashlib.sha256()
+        with tempfile.TemporaryFile() as file:
+            for start in range(0, len(memory), 2**18):
+                digest.update(memory[start : start + 2**18])
+                file.write(memory[start : start + 2**18])
+
+    async def main() -> dict[str, float]:
+        begin = time.perf_counter()
+        block = await _longest_block(asyncio.to_thread(store))
+        return {**block, "seconds": time.perf_counter() - begin}
+
+    return asyncio.run(main())
+
+
+def resume(count: int = 10_000) -> dict[str, float]:
+    """A run that ends with an error after many actions, and its resumption; the least of several."""
+    os.environ["FLYTE_NOTEBOOK_HOME"] = tempfile.mkdtemp(prefix="flyte-bench-")
+    import flyte_notebook as flyte
+
+    env = flyte.TaskEnvironment("bench")
+    calls = []
+
+    @env.task
+    async def inner(x: int) -> int:
+        return x + 1
+
+    @env.task
+    async def main(n: int) -> int:
+        begin = time.perf_counter()
+        found = await asyncio.gather(*(inner(x) for x in range(n)))
+        calls.append(time.perf_counter() - begin)
+        if "FLYTE_BENCH_FAILS" in os.environ:
+            raise ValueError
+        return sum(found)
+
+    def resumed() -> float:
+        os.environ["FLYTE_BENCH_FAILS"] = "1"
+        with contextlib.suppress(flyte.errors.RuntimeUserError):
+            flyte.run(main, n=count)
+        del os.environ["FLYTE_BENCH_FAILS"]
+        failed = flyte.runs()[0]
+        gc.collect()
+        begin = time.perf_counter()
+        again = failed.resume()
+        seconds = time.perf_counter() - begin
+        assert sum(action.recovered for action in again.actions()) == count
+        return seconds
+
+    seconds = _best(resumed)
+    # Every second gather found everything on record.
+    return {"seconds": seconds, "anew": min(calls[::2]), "count": float(count)}
 
 
 def imports() -> dict[str, float]:

@@ -18,6 +18,7 @@ import pytest
 
 from flyte_notebook.record.blobs import BlobStore
 from flyte_notebook.record.codec import converter
+from flyte_notebook.record.text import dump, load
 from tests.record.codec_cases import Color, Level, Mode, drafted, encoded, round_trip
 
 UserId = NewType("UserId", int)
@@ -201,3 +202,14 @@ def test_a_long_list_of_integers_of_any_size_arrives(tmp_path):
 def test_an_integer_of_thousands_of_digits_is_out_of_range_where_the_annotation_says_int():
     with pytest.raises(ValueError, match="Value out of range.* annotate it Any"):
         converter(int).encode(10**5000)
+
+
+@pytest.mark.parametrize("text", ["", " ", "1 2", "[1", '{"a"}', "nul", '"', "1]"])
+def test_what_is_no_json_is_refused_as_one_error(text):
+    with pytest.raises(ValueError, match=r"char \d+"):
+        load(text)
+
+
+def test_json_that_was_written_is_read_as_it_was():
+    for value in (None, True, 1, -1.5, "ä\ud800", [1, [2]], {"a": {"b": None}}, float("inf")):
+        assert load(dump(value)) == value
