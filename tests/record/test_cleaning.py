@@ -130,7 +130,7 @@ def test_while_another_process_is_at_work_fresh_values_stay_though_its_run_is_no
         import sys
         from pathlib import Path
         from flyte_notebook.record import kernels
-        kernels.hold(Path(sys.argv[1]))
+        kernels.hold(Path(sys.argv[1]), kernels.draw())
         print("held", flush=True)
         sys.stdin.read()
     """
