@@ -141,13 +141,15 @@ class Interface:
         return finish(items, sink), settled
 
     def decode_inputs(self, encoded: Encoded, blobs: BlobStore | None = None) -> dict[str, Any]:
-        """Fresh values by name. `blobs` is needed for large values.
+        """Fresh values by name, of the inputs that there are by now: they may be older than the signature.
 
-        Raises TypeError, naming the variable, when a value cannot be rebuilt; what the store raises when it is damaged.
+        `blobs` is needed for large values. Raises TypeError, naming the variable, when a value cannot be rebuilt; what the store raises when it is damaged.
         """
         items, buffers = opened(encoded, blobs)
         values = {}
         for name, convert in self._converters.items():
+            if name not in items:
+                continue
             try:
                 values[name] = convert.lift(items[name], buffers)
             except Exception as error:

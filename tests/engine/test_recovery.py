@@ -835,6 +835,29 @@ def test_options_of_the_run_are_taken_over():
     assert second.record.options == first.record.options
 
 
+def test_the_recorded_inputs_are_those_that_the_task_still_takes():
+    env = flyte.TaskEnvironment("signatures")
+
+    @env.task
+    async def main(a: int, b: int) -> int:
+        raise ValueError("not yet")
+
+    first = failed(main, a=1, b=2)
+
+    @env.task
+    async def main(a: int, c: int = 3) -> int:
+        return a + c
+
+    assert first.resume().outputs()[0] == 1 + 3
+
+    @env.task
+    async def main(a: int, d: int) -> int:
+        return a + d
+
+    with pytest.raises(ValueError, match="Missing required inputs: d"):
+        first.resume()
+
+
 def test_a_lost_blob_is_made_anew():
     env = flyte.TaskEnvironment("lost")
 
