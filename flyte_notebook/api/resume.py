@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
+import dis
 import functools
 import inspect
 import types
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.api import launch
@@ -122,33 +124,35 @@ def _them(names: list[str]) -> str:
     return "it" if len(names) == 1 else "them"
 
 
-def undefined(store: Store, run: str, source: str | None = None) -> list[str]:
+def undefined(store: Store, run: str, missed: Collection[str] | None = None) -> list[str]:
     """Names of the tasks in the run's record that are not defined in this process and that it would call again.
 
-    Those are the roots, and what the code of the tasks defined here, or the cell's `source`, speaks of by name: another
-    that is on record may have been edited away.
+    Those are its root, and what the code of the tasks defined here, or its cell, speaks of and does not find: another that
+    is on record may have been edited away. `missed`: the names that its cell does not find, if it is a cell's.
     """
     recorded = {name: defined(name) for name in store.journal.tasks(run)}
     missing = sorted(name for name, task in recorded.items() if task is None)
     if not missing:
         return []
     root = store.journal.root(run)
-    if source is None and root is not None and root.task_name in missing:
+    if missed is None and root is not None and root.task_name in missing:
         return missing
-    spoken = {word for task in recorded.values() if task is not None for word in _names(task.func)}
-    return [name for name in missing if (function := name.rpartition(".")[2]) in spoken or _within(function, source)]
+    wanted = {name for task in recorded.values() if task is not None for name in _missed(task.func)}.union(missed or ())
+    return [name for name in missing if name.rpartition(".")[2] in wanted]
 
 
-def _within(function: str, source: str | None) -> bool:
-    return source is not None and function in source and f"def {function}" not in source
+def _missed(func: Callable[..., Any]) -> Iterator[str]:
+    """The names that a function's code speaks of and would not find."""
+    func = inspect.unwrap(func)
+    code = getattr(func, "__code__", None)
+    if code is not None:
+        found = {**vars(builtins), **func.__globals__}
+        yield from (name for name in globals_of(code) if name not in found)
 
 
-def _names(func: Callable[..., Any]) -> Iterator[str]:
-    """Every name that a function's code speaks of."""
-    code = getattr(inspect.unwrap(func), "__code__", None)
-    stack = [code] if code is not None else []
-    while stack:
-        code = stack.pop()
-        yield from code.co_names
-        yield from code.co_freevars
-        stack += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+def globals_of(code: types.CodeType) -> Iterator[str]:
+    """Every name that code, with the functions and classes in it, looks up outside all functions."""
+    yield from (i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from globals_of(constant)

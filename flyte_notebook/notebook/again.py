@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flyte_notebook.api.resume import needs, undefined
+from flyte_notebook.engine.recovery import must_be_over
 from flyte_notebook.engine.runs import Origin
 from flyte_notebook.errors import ResumeError
 from flyte_notebook.notebook import cell, sources
@@ -20,8 +21,10 @@ async def run_again(shell: InteractiveShell, run: Run, keep: bool) -> Run:
     """Run the cell of `run` once more: its newest text in this kernel, else the recorded one; the new run.
 
     Raises:
-        ResumeError: that would bind names that this kernel has bound anew, or tasks that it calls are not defined.
+        ResumeError: it still runs; or that would bind names that this kernel has bound anew, or tasks that it calls are
+            not defined.
     """
+    must_be_over(run.record)
     source = source_of(shell, run)
     first, _, body = source.lstrip().partition("\n")
     line = f"{plain_options(first)} --resume {run.name}{' --keep' if keep else ''}".strip()
@@ -48,7 +51,7 @@ def source_of(shell: InteractiveShell, run: Run) -> str:
             f"running the cell of {run.name} again would bind {', '.join(taken)}, which this kernel has bound since: "
             f"type %%flyte --resume {run.name} in the cell that is to run"
         )
-    missing = undefined(run.store, run.name, source)
+    missing = undefined(run.store, run.name, sources.missed_names(shell, source))
     if missing:
         raise ResumeError(needs(run.name, missing))
     return source

@@ -188,9 +188,15 @@ def run_nested(shell: InteractiveShell, line: str, body: str) -> Any:
 async def run_again(shell: InteractiveShell, line: str, body: str, where: Origin) -> Run | None:
     """Run the cell at `where` once more; its new run, or None when it has called no task. Raises as `run_nested`."""
     __tracebackhide__ = True
+    around = _current.get(None)
     with standing_in(where):
-        await _run_text(shell, line, body)
-        return _current.get().run
+        try:
+            await _run_text(shell, line, body)
+            return _current.get().run
+        finally:
+            if around is not None:
+                # Whoever awaits this is a cell itself, and goes on.
+                _current.set(around)
 
 
 async def _run_text(shell: InteractiveShell, line: str, body: str) -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import dis
+import warnings
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.api.environment import TaskEnvironment
+from flyte_notebook.api.resume import globals_of
 from flyte_notebook.notebook.rewrite import cell_lines
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from flyte_notebook.engine.runs import Origin
 
 _UNTOUCHED = object()
+_STORES = ("STORE_NAME", "STORE_GLOBAL")
 
 
 @dataclass
@@ -68,22 +72,40 @@ def rebound(shell: InteractiveShell, source: str, ran: Ran | None) -> list[str]:
 
 def bound_names(shell: InteractiveShell, source: str) -> set[str]:
     """The names that a cell binds at its top; none when it is not Python."""
+    code = _compiled(shell, source)
+    found: set[str] = set()
+    if code is not None:
+        found.update(i.argval for i in dis.get_instructions(code) if i.opname in _STORES)
+    return found
+
+
+def missed_names(shell: InteractiveShell, source: str) -> set[str]:
+    """The names that a cell speaks of and that neither it nor this kernel binds."""
+    code = _compiled(shell, source)
+    if code is None:
+        return set()
+    return set(globals_of(code)).difference(bound_names(shell, source), shell.user_ns, vars(builtins))
+
+
+def _compiled(shell: InteractiveShell, source: str) -> CodeType | None:
     tree = parsed(shell, source)
     if tree is None:
-        return set()
-    code = compile(tree, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    stored = ("STORE_NAME", "STORE_GLOBAL")
-    return {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname in stored}
+        return None
+    with warnings.catch_warnings():
+        # The compiler's warnings were shown when the cell ran.
+        warnings.simplefilter("ignore")
+        code: CodeType = compile(tree, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        return code
 
 
 def task_names(shell: InteractiveShell, source: str) -> set[str]:
-    """Names of the functions that a cell makes tasks of, and of what it calls at its top."""
+    """The functions that a cell makes tasks of, as `def main`, and the names of what it calls at its top."""
     tree = parsed(shell, source)
     names: set[str] = set()
     for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if any("task" in ast.unparse(decorator) for decorator in node.decorator_list):
-                names.add(node.name)
+                names.add(f"def {node.name}")
         elif isinstance(node, ast.Await) and isinstance(node.value, ast.Call):
             names.add(ast.unparse(node.value.func))
     return names
@@ -92,7 +114,9 @@ def task_names(shell: InteractiveShell, source: str) -> set[str]:
 def parsed(shell: InteractiveShell, source: str) -> ast.Module | None:
     """The body of a `%%flyte` cell, or None when it is not Python."""
     _, *rest = cell_lines(source.splitlines(keepends=True))
-    try:
-        return ast.parse(shell.transform_cell("".join(rest)) if rest else "")
-    except (SyntaxError, ValueError):
-        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(shell.transform_cell("".join(rest)) if rest else "")
+        except (SyntaxError, ValueError):
+            return None

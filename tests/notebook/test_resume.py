@@ -178,6 +178,64 @@ def test_names_bound_anew_meanwhile_are_not_taken_away(shell: Shell) -> None:
     assert shell.names["item"] == "mine"
 
 
+def test_a_cell_that_resumes_another_keeps_its_own_result(failed: Shell) -> None:
+    failed.ok(MENDED)
+    failed.names["runs"] = flyte_notebook.runs
+    outcome = failed.ok(
+        "%%flyte\nfirst = runs()[0]\none = await item(1)\nrun = await first.resume.aio(keep=True)\none, 2"
+    )
+    assert outcome.result == (1, 2)
+    inner, outer = flyte_notebook.runs()[:2]
+    assert (inner.outputs()[0], outer.outputs()[0]) == (TOTAL, (1, 2))
+
+
+def test_what_still_runs_is_not_resumed(shell: Shell) -> None:
+    shell.ok(SETUP + "import flyte_notebook, time")
+    shell.ok(MENDED)
+    outcome = shell.run(
+        "%%flyte\nawait item(1)\nwhile not flyte_notebook.runs(): time.sleep(0.01)\nflyte_notebook.runs()[0].resume()"
+    )
+    assert type(outcome.error).__name__ == "ResumeError"
+    assert "is still running" in str(outcome.error)
+
+
+def test_the_cell_that_defines_a_task_is_not_taken_for_the_one_that_calls_it(shell: Shell) -> None:
+    """Where the front end does not name its cells, they are known by the tasks that they speak of."""
+    cell = "%%flyte\n@env.task\nasync def solo(n: int) -> int:\n    return 1 // n\n"
+    shell.ok(cell)
+    shell.run("%%flyte\nawait solo(0)")
+    first = newest()
+    shell.ok(cell.replace("1 // n", "n"))
+    run = shell.result("%flyte resume")
+    assert (run.record.resumed_from, run.outputs()[0]) == (first.name, 0)
+
+
+def test_warnings_of_the_compiler_are_shown_for_the_cell_only(shell: Shell) -> None:
+    with pytest.warns(SyntaxWarning) as caught:
+        shell.ok("%%flyte\nx = 1\nx is 1")
+    assert "<cell>" not in [warning.filename for warning in caught]
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        "async def item(n):\n    return n * n\n\n@env.task\nasync def main(n: int) -> int:\n    return await item(n)",
+        "import numpy\n@env.task\nasync def main(n: int) -> int:\n    return numpy.int64(n * n).item()",
+    ],
+)
+def test_a_task_that_is_not_called_any_more_is_not_asked_for(failed: Shell, edited: str) -> None:
+    """It has become a function, or an attribute has its name."""
+    from flyte_notebook.api import task
+
+    failed.ok("del main, item")
+    known, task._defined = task._defined, {}
+    try:
+        failed.ok(f"%%flyte my-env\n{edited}")
+        assert failed.result("%flyte resume").outputs()[0] == 100
+    finally:
+        task._defined = known
+
+
 def test_a_task_that_is_not_defined_here_is_named(failed: Shell) -> None:
     failed.ok("del main, item\nenv = None")
     failed.ok("%unload_ext flyte_notebook\n%load_ext flyte_notebook")
