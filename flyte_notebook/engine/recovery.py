@@ -197,18 +197,25 @@ class Recovery:
 
 
 def _history(store: Store, run: str) -> Iterator[Found]:
-    """The ended actions of `run`, of the one that it resumed, and so on, as far as they are on record."""
+    """The ended actions of `run`, of the one that it resumed, and so on, as far as they are on record.
+
+    A cell's run counts with those that `flyte.run` has started in it.
+    """
     seen = set[str]()
     name: str | None = run
     while name is not None and name not in seen:
         seen.add(name)
         try:
-            listed, resumed = store.journal.past(name), store.journal.run(name).resumed_from
+            recorded = store.journal.run(name)
+            listed = [Found(name, past) for past in store.journal.past(name)]
+            for other in store.journal.runs() if recorded.source is not None else ():
+                if recorded.started(other):
+                    listed += [Found(other.name, past) for past in store.journal.past(other.name)]
         except RunNotFoundError:
             # It was cleaned away; what had been recovered from it is in the run that did so.
             return
-        yield from (Found(name, past) for past in listed)
-        name = resumed
+        yield from listed
+        name = recorded.resumed_from
 
 
 def must_be_over(run: Run) -> None:

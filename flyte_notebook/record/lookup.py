@@ -132,6 +132,7 @@ def _run(connection: sqlite3.Connection, path: Path, row: tuple[Any, ...]) -> Ru
         resumed_from=resumed_from,
         actions=actions,
         options=rows.parse(options),
+        died=run.died is not None,
     )
 
 

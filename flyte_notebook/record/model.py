@@ -47,6 +47,19 @@ class Run:
     """How many actions are on record."""
     options: dict[str, Any]
     """JSON-able: how it was asked to behave."""
+    died: bool = False
+    """True when its kernel died before it ended: `ended_at` is then the last that is known of it."""
+
+    def started(self, other: Run) -> bool:
+        """True when this is the run of a cell, and `other` one that was started in it, by `flyte.run`."""
+        where = self.notebook, self.cell_id, self.host, self.pid
+        return (
+            self.source is not None
+            and other.source is None
+            and where == (other.notebook, other.cell_id, other.host, other.pid)
+            and self.started_at <= other.started_at
+            and (self.died or self.ended_at is None or other.started_at <= self.ended_at)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 
 import flyte_notebook
 from flyte_notebook.notebook import sources
+from flyte_notebook.record.store import open_store
 from tests.notebook.kernels import Kernel, kernel
 from tests.notebook.shells import Shell
 
@@ -102,6 +103,45 @@ def test_it_is_the_run_of_this_cell_that_is_resumed(failed: Shell) -> None:
     failed.ok(MENDED)
     failed.ok("%%flyte --resume\nawait main(10)")
     assert newest().record.resumed_from == first.name
+
+
+@pytest.mark.parametrize(
+    "cell", ["await item(1)\nflyte.run(main, 10)", "await item(1)\nflyte.run(item, 2)\nawait item(7)"]
+)
+def test_a_cell_that_starts_runs_as_well_is_resumed_with_them(failed: Shell, cell: str) -> None:
+    failed.ok(SETUP)
+    assert "bad item 7" in str(failed.run(f"%%flyte\n{cell}").error)
+    first = next(run for run in flyte_notebook.runs() if run.record.source is not None)
+    before = again(failed)
+    failed.ok(MENDED)
+    failed.ok(f"%%flyte --resume --keep\n{cell}")
+    resumed = [run for run in flyte_notebook.runs() if run.record.resumed_from is not None]
+    assert [run.record.resumed_from for run in resumed] == [first.name] * 2
+    assert {n: count - before.get(n, 0) for n, count in again(failed).items()} == {
+        **dict.fromkeys(before, 0),
+        **({7: 1, 8: 1, 9: 1} if "main" in cell else {7: 1}),
+    }
+
+
+@pytest.mark.parametrize("how", ["%%flyte --resume\nawait item(1)\nflyte.run(main, 6)", "%flyte resume {}"])
+def test_a_killed_cell_that_had_started_a_run_is_resumed_with_it(tmp_path, how) -> None:
+    environment = {"FLYTE_NOTEBOOK_HOME": str(tmp_path / "home"), "JPY_SESSION_NAME": str(tmp_path / "a.ipynb")}
+    with kernel(**environment) as started:
+        started.run("import os", cell_id="a")
+        started.run(SLOW, cell_id="b")
+        cell = started.start("%%flyte\nawait item(1)\nflyte.run(main, 6)", cell_id="c")
+        started.until(lambda: "at 3" in cell.printed)
+        time.sleep(0.5)
+        started.manager.shutdown_kernel(now=True)
+    first = open_store(tmp_path / "home").journal.runs()[1]
+    assert (first.source is None, first.died) == (False, True)
+    with kernel(**environment, GO="1") as fresh:
+        fresh.run("import os", cell_id="a")
+        fresh.run(SLOW, cell_id="b")
+        cell = fresh.run(how.format(first.name), cell_id="c")
+        assert cell.status == "ok", cell.traceback
+    ran = (tmp_path / "ran").read_text().split()
+    assert ran == ["1", "0", "1", "2", "3", "3", "4", "5"]
 
 
 def test_without_one_of_its_own_it_is_the_last_of_the_notebook(failed: Shell) -> None:
