@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.engine.context import Call, Node, background
 from flyte_notebook.engine.executors import Slots
+from flyte_notebook.engine.pace import Pace
 from flyte_notebook.engine.watch import watch
 from flyte_notebook.errors import JournalError, RunNotFoundError
 from flyte_notebook.record import events
@@ -145,6 +146,7 @@ class LiveRun:
         self.seen: set[str] = set()
         """Names of the tasks this run has put on record."""
         self._append = self.store.journal.append
+        self.pace = Pace(self.loop, self.store.journal)
         self._unrecorded = False
         """Set when the journal has failed."""
         live_runs[self.name] = self

@@ -76,6 +76,8 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     too_large = breach("Inputs", inputs, task.options.max_inline_io_bytes, task.name)
     if isinstance(inputs, Draft):
         inputs = await _sealed_in_turn(inputs, parent, task.name)
+    if run.pace.late():
+        await run.pace.turn()
     if not parent.open:
         raise errors.ActionAbortedError(
             f"{task.name} was called after {call_site(parent)} had ended: await it where it is made"

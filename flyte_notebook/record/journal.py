@@ -47,6 +47,8 @@ class Journal:
         Raises JournalError when an earlier commit has failed, or the journal is closed. Not a method of its own: it is
         called three times for every action.
         """
+        self.late = self._writer.late
+        """True while what was appended waits for its commit for nearly 50 ms: whoever can wait should, and call `flush`."""
         self._readers: deque[sqlite3.Connection] = deque()
         """Connections that nobody uses at the moment; kept only while the writer is busy."""
         gate.tenants.add(self)

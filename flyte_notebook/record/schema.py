@@ -114,7 +114,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 BUSY_SECONDS = 5.0
 """How long SQLite itself waits for another process's lock before it reports that it is busy."""
-TRIES = 6
+TRIES = 12
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -159,12 +159,34 @@ def prepare(path: Path, *, wal: bool = True) -> None:
     except (OSError, sqlite3.Error) as error:
         raise failure(path, error) from error
     try:
-        patiently(path, lambda: _configure(connection, wal=wal))
-        patiently(path, lambda: _migrate(connection, path))
+        if not _is_current(connection, path, wal=wal):
+            patiently(path, lambda: _configure(connection, wal=wal))
+            patiently(path, lambda: _migrate(connection, path))
     except sqlite3.Error as error:
         raise failure(path, error) from error
     finally:
         connection.close()
+
+
+def _is_current(connection: sqlite3.Connection, path: Path, *, wal: bool) -> bool:
+    """True for a journal that can be used as it is: seen without waiting for whoever writes to it now."""
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        # The write lock is how a read-only journal shows itself, now and not in mid-run.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if not _busy(error):
+            raise
+    try:
+        mode = connection.execute("PRAGMA journal_mode").fetchone()
+        return mode == ("wal" if wal else "delete",) and _version(connection, path) == len(MIGRATIONS)
+    except sqlite3.OperationalError as error:
+        if not _busy(error):
+            raise
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
 
 
 def _configure(connection: sqlite3.Connection, *, wal: bool) -> None:
@@ -177,7 +199,6 @@ def _configure(connection: sqlite3.Connection, *, wal: bool) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    # Also when there is nothing to do: the write lock is how a read-only journal shows itself, now and not in mid-run.
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _version(connection, path)

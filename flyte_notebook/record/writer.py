@@ -34,6 +34,10 @@ _PROMISE = 0.045
 """Seconds from an append to its commit; 50 ms are promised."""
 _WINDOW = 0.02
 """Seconds to gather a batch: less after a commit that was slow, as behind a thread that hogs the interpreter."""
+_LATE = 0.035
+"""Seconds after which whoever is about to append more had better wait."""
+_FULL = 65_536
+"""Events that may wait for a commit; whoever appends more waits for it, with all that runs in the same thread."""
 _IDLE = 1.0
 """Seconds without work after which the thread ends and the file is closed."""
 _BATCH = 4096
@@ -74,6 +78,8 @@ class Writer:
         self._closed = False
         self._awake = False
         """True while the thread is sure to look at the queue again without being woken."""
+        self._oldest = 0.0
+        """When, at the earliest, what is not committed yet was appended; while `_awake`."""
         self._urgent = False
         self._bell = threading.Event()
         self._thread: threading.Thread | None = None
@@ -109,6 +115,13 @@ class Writer:
         self._queue.append(event)
         if not self._awake:
             self._wake()
+        if len(self._queue) > _FULL and threading.current_thread() is not self._thread:
+            # Its outcome is that of the next append.
+            self.flush().exception()
+
+    def late(self) -> bool:
+        """True while something that was appended waits for its commit for nearly as long as is promised."""
+        return self._awake and time.perf_counter() - self._oldest > _LATE and self._failure is None
 
     def flush(self) -> Future[None]:
         """A future that is done when everything appended so far is committed; it fails with JournalError."""
@@ -148,6 +161,8 @@ class Writer:
 
     def _wake(self) -> None:
         with self._state:
+            if not self._awake:
+                self._oldest = time.perf_counter()
             self._awake = True
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="flyte-notebook-journal", daemon=True)
@@ -165,6 +180,8 @@ class Writer:
             began = time.perf_counter()
             self._drain()
             took = time.perf_counter() - began
+            if len(self._queue) < _BATCH:
+                self._oldest = began
             if not self._queue and not self._rest():
                 return
 
@@ -182,6 +199,8 @@ class Writer:
                     self._ledger.rest()
                     self._on_rest()
                 return False
+        if not self._awake:
+            self._oldest = time.perf_counter()
         self._awake = True
         self._bell.clear()
         return True

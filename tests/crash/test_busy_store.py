@@ -1,0 +1,326 @@
+"""A journal that others keep busy, or that is slower than what is appended: calls wait, the loop goes on, nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+import flyte_notebook as flyte
+from flyte_notebook import errors
+from flyte_notebook.record import events, schema, writer
+from flyte_notebook.record.store import Store, open_store
+from tests.loops import run_async
+from tests.record.journal_cases import RUN, action_id, ended, put, started, submitted
+
+env = flyte.TaskEnvironment("busy")
+
+
+SOAK = bool(os.environ.get("FLYTE_NOTEBOOK_SOAK"))
+CALLS = 20_000 if SOAK else 6_000
+
+
+@env.task
+async def leaf(n: int) -> int:
+    return n
+
+
+@env.task
+async def main(n: int) -> int:
+    return sum(await asyncio.gather(*(leaf(i) for i in range(n))))
+
+
+class Ticker:
+    """Counts how often the loop comes round."""
+
+    def __init__(self):
+        self.ticks = 0
+
+    async def run(self):
+        while True:
+            await asyncio.sleep(0.01)
+            self.ticks += 1
+
+
+@contextlib.contextmanager
+def locked_by_another_process(home):
+    """Another process holds the write lock of the journal."""
+    code = f"""
+        import sqlite3, sys
+        connection = sqlite3.connect({str(home / "journal.db")!r}, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        print("locked", flush=True)
+        sys.stdin.read()
+        connection.execute("ROLLBACK")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+
+        def unlock():
+            with contextlib.suppress(ValueError):
+                other.stdin.close()
+            other.wait(20)
+
+        try:
+            yield unlock
+        finally:
+            unlock()
+
+
+async def run_while_locked(task, n, unlock, seconds):
+    """Start a run, let it be locked out for a while, and unlock; returns the run and how often the loop came round."""
+    ticker = Ticker()
+    ticking = asyncio.create_task(ticker.run())
+    running = asyncio.create_task(flyte.run.aio(task, n=n))
+    await asyncio.sleep(seconds)
+    queued, ticks = len(open_store().journal._writer._queue), ticker.ticks
+    assert not running.done()
+    await asyncio.to_thread(unlock)
+    try:
+        return await running, queued, ticks
+    finally:
+        ticking.cancel()
+
+
+# --- locked -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["used before", "first run of the kernel"])
+def test_a_lock_that_goes_away_costs_nothing_but_time(home, fresh):
+    Store(home).journal.close()
+    if not fresh:
+        flyte.run(main, n=1)
+    with locked_by_another_process(home) as unlock:
+        run, queued, ticks = run_async(run_while_locked(main, CALLS, unlock, 1.0))
+    assert ticks > 5
+    # In memory is what 50 ms can bring, and not all of them.
+    assert queued < 2 * CALLS
+    assert run.outputs()[0] == sum(range(CALLS))
+    actions = run.actions()
+    assert len(actions) == CALLS + 1
+    assert {action.phase for action in actions} == {"SUCCEEDED"}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("seconds", [30.0 if SOAK else 6.0])
+def test_a_long_lock_is_waited_for(home, seconds):
+    flyte.run(main, n=1)
+    with locked_by_another_process(home) as unlock:
+        run, _, ticks = run_async(run_while_locked(main, 2_000, unlock, seconds))
+    assert ticks > 100
+    assert len(run.actions()) == 2_001
+
+
+def test_a_lock_that_stays_ends_the_run_in_one_clear_error_and_the_kernel_goes_on(home, monkeypatch):
+    flyte.run(main, n=1)
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(schema, "TRIES", 4)
+    open_store().close()
+    open_store()
+    with locked_by_another_process(home):
+        with pytest.raises(errors.JournalError, match=r"Another process has kept .*journal\.db locked") as caught:
+            flyte.run(main, n=5_000)
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert flyte.run(main, n=10).outputs() == (45,)
+
+
+def test_a_locked_out_run_can_be_cancelled(home):
+    flyte.run(main, n=1)
+
+    async def go(unlock):
+        running = asyncio.create_task(flyte.run.aio(main, n=20_000))
+        await asyncio.sleep(0.5)
+        running.cancel()
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(unlock)
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    with locked_by_another_process(home) as unlock:
+        run_async(go(unlock))
+    run = flyte.runs()[0]
+    assert run.phase == "ABORTED"
+    assert {action.phase for action in run.actions()} <= {"SUCCEEDED", "ABORTED"}
+
+
+# --- slower than what is appended ---------------------------------------------------------------------------------------
+
+
+class SlowDisk:
+    """Takes a while for each commit."""
+
+    def __init__(self, monkeypatch, seconds):
+        from flyte_notebook.record.ledger import Ledger
+
+        commit = Ledger.commit
+
+        def slowly(ledger):
+            time.sleep(seconds)
+            commit(ledger)
+
+        monkeypatch.setattr(Ledger, "commit", slowly)
+
+
+def test_calls_wait_for_a_slow_disk_in_their_order(monkeypatch, figures):
+    SlowDisk(monkeypatch, 0.1)
+    journal = open_store().journal
+    most = 0
+
+    def look(event):
+        nonlocal most
+        most = max(most, len(journal._writer._queue) + len(journal._writer._batch))
+
+    unsubscribe = events.live.subscribe(look)
+    unsubscribe_too = events.committed.subscribe(look)
+    try:
+        run = flyte.run(main, n=CALLS)
+    finally:
+        unsubscribe()
+        unsubscribe_too()
+    assert run.outputs()[0] == sum(range(CALLS))
+    actions = [action for action in run.actions() if action.parent_id is not None]
+    assert len(actions) == CALLS
+    # The order of the calls, though most of them waited for their turn.
+    inputs = [dict_of(run, action)["n"] for action in actions[::500]]
+    assert inputs == list(range(0, CALLS, 500))
+    assert most < 2 * CALLS
+    figures.append(f"commits of 0.1 s, {CALLS:,} actions at once: at most {most:,} of {3 * CALLS:,} events in memory")
+
+
+def dict_of(run, action):
+    return leaf.interface.decode_inputs(run.store.journal.inputs(run.name, action.id), run.store.blobs)
+
+
+def test_cancelled_calls_do_not_hold_up_those_behind_them(monkeypatch):
+    SlowDisk(monkeypatch, 0.2)
+
+    @env.task(short_name="some")
+    async def some(n: int) -> int:
+        calls = [asyncio.ensure_future(leaf(i)) for i in range(n)]
+        await asyncio.sleep(0.3)
+        for call in calls[::2]:
+            call.cancel()
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        return sum(value for value in done if isinstance(value, int))
+
+    run = flyte.run(some, n=6_000)
+    assert run.outputs()[0] >= sum(range(1, 6_000, 2))
+    assert {action.phase for action in run.actions()} <= {"SUCCEEDED", "ABORTED"}
+
+
+def test_whoever_appends_without_end_waits_when_memory_has_enough(monkeypatch):
+    monkeypatch.setattr(writer, "_FULL", 100)
+    journal = open_store().journal
+    put(journal, started())
+    done = threading.Event()
+
+    def append():
+        for number in range(1000):
+            journal.append(submitted(number))
+        done.set()
+
+    with journal._writer._writing:
+        thread = threading.Thread(target=append)
+        thread.start()
+        assert not done.wait(0.5)
+        assert len(journal._writer._queue) <= 102
+    thread.join(20)
+    journal.flush().result(20)
+    assert [action.id for action in journal.actions(RUN)] == [action_id(number) for number in range(1000)]
+
+
+def test_a_view_may_append_on_the_writers_own_thread(monkeypatch):
+    monkeypatch.setattr(writer, "_FULL", 10)
+    journal = open_store().journal
+    put(journal, started())
+
+    def echo(event):
+        if isinstance(event, events.ActionSubmitted):
+            for _ in range(20):
+                journal.append(events.OutputWritten(RUN, event.id, "stdout", "x\n", 102.0))
+
+    unsubscribe = events.committed.subscribe(echo)
+    put(journal, *(submitted(number) for number in range(5)), *(ended(number) for number in range(5)))
+    unsubscribe()
+    journal.flush().result(20)
+    assert sum(len(line.text) for line in journal.logs(RUN)) == 5 * 20 * 2
+
+
+# --- two kernels --------------------------------------------------------------------------------------------------------
+
+KERNEL = """
+    import asyncio, sys
+    import flyte_notebook as flyte
+    env = flyte.TaskEnvironment(sys.argv[1])
+
+    @env.task
+    async def leaf(n: int) -> int:
+        return n
+
+    @env.task
+    async def main(n: int) -> int:
+        total = 0
+        for first in range(0, n, 500):
+            total += sum(await asyncio.gather(*(leaf(i) for i in range(first, first + 500))))
+        return total
+
+    run = flyte.run(main, n=9_999 // 500 * 500 + 500)
+    print(run.name, run.outputs()[0])
+"""
+
+
+@pytest.mark.timeout(180)
+def test_two_kernels_append_ten_thousand_actions_each_to_one_store(home, figures):
+    began = time.perf_counter()
+    kernels = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(KERNEL), name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    said = [kernel.communicate(timeout=120) for kernel in kernels]
+    took = time.perf_counter() - began
+    store = Store(home)
+    with store.journal.reading() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    for name, (output, error) in zip(("one", "two"), said, strict=True):
+        assert error == ""
+        run, total = output.split()
+        assert int(total) == sum(range(10_000))
+        actions = store.journal.actions(run)
+        assert len(actions) == 10_001
+        assert {(action.task_name.partition(".")[0], action.phase) for action in actions} == {(name, "SUCCEEDED")}
+        values = [store.journal.inputs(run, action.id) for action in actions[1::250]]
+        assert [leaf.interface.decode_inputs(value, store.blobs)["n"] for value in values] == list(
+            range(0, 10_000, 250)
+        )
+        starts = [action.started_at for action in actions]
+        assert starts == sorted(starts)
+    store.close()
+    figures.append(f"two kernels, 10,000 actions each, one store: all there, in {took:.1f} s with their start")
+
+
+def test_a_journal_locked_by_another_is_opened_without_waiting(home):
+    """A kernel's first run must not block its loop, and all that its user does, for as long as another one writes."""
+    Store(home).journal.close()
+    blocker = sqlite3.connect(home / "journal.db", isolation_level=None)
+    with contextlib.closing(blocker):
+        blocker.execute("BEGIN IMMEDIATE")
+        opened = threading.Event()
+        thread = threading.Thread(target=lambda: (Store(home), opened.set()))
+        thread.start()
+        assert opened.wait(4), "opening waits for the lock"
+        thread.join()
+        blocker.execute("ROLLBACK")
