@@ -169,24 +169,24 @@ def prepare(path: Path, *, wal: bool = True) -> None:
 
 
 def _is_current(connection: sqlite3.Connection, path: Path, *, wal: bool) -> bool:
-    """True for a journal that can be used as it is: seen without waiting for whoever writes to it now."""
+    """True for a journal that can be used as it is, seen without waiting for whoever writes to it now."""
     connection.execute("PRAGMA busy_timeout=0")
+    current = False
     try:
+        mode = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode != ("wal" if wal else "delete",) or _version(connection, path) < len(MIGRATIONS):
+            return False
+        current = True
         # The write lock is how a read-only journal shows itself, now and not in mid-run.
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
         if not _busy(error):
             raise
-    try:
-        mode = connection.execute("PRAGMA journal_mode").fetchone()
-        return mode == ("wal" if wal else "delete",) and _version(connection, path) == len(MIGRATIONS)
-    except sqlite3.OperationalError as error:
-        if not _busy(error):
-            raise
-        return False
+        # Where it could be read, it is the write lock that somebody else has: so it can be written.
     finally:
         connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
+    return current
 
 
 def _configure(connection: sqlite3.Connection, *, wal: bool) -> None:

@@ -186,6 +186,8 @@ def test_a_lock_that_is_never_released_is_an_error_that_says_what_to_do(path, mo
     monkeypatch.setattr(schema, "BUSY_SECONDS", 0.05)
     monkeypatch.setattr(schema, "TRIES", 2)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        # What is to be brought to the current version has to be written.
+        connection.execute("PRAGMA user_version=0")
         connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(JournalError, match=r"Another process has kept .*journal\.db locked"):
             Journal(path)
