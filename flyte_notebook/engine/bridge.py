@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from flyte_notebook import errors
+from flyte_notebook.engine import interrupt
 from flyte_notebook.engine.context import current_action, current_frame
 
 T = TypeVar("T")
@@ -114,14 +115,15 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
     due = _due(loop)
     patch_loop(loop)
     _nesting.depth = depth + 1
+    may_raise = interrupt.may_raise(interrupt.current_task())
     try:
-        outcome = loop.run_until_complete(_settled(fn, *args))
+        outcome = loop.run_until_complete(_settled(may_raise, fn, *args))
     finally:
         _nesting.depth = depth
         for _ in range(due - len(loop._ready)):  # type: ignore[attr-defined]
             loop.call_soon(_nothing)
     if isinstance(outcome, KeyboardInterrupt):
-        raise outcome
+        raise outcome if may_raise else asyncio.CancelledError("interrupted")
     return outcome
 
 
@@ -144,13 +146,15 @@ def _nothing() -> None:
     """What is left to call when a nested run has called the rest."""
 
 
-async def _settled(fn: AsyncFn[T], *args: Any) -> T | KeyboardInterrupt:
+async def _settled(may_raise: bool, fn: AsyncFn[T], *args: Any) -> T | KeyboardInterrupt:
     """Result, or interrupt as a value: a KeyboardInterrupt that leaves a task tears down the loop below it."""
     __tracebackhide__ = True
+    if may_raise:
+        interrupt.passes_on()
     try:
         return await fn(*args)
-    except KeyboardInterrupt as interrupt:
-        return interrupt
+    except KeyboardInterrupt as interrupted:
+        return interrupted
 
 
 def _send(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> Future[T]:

@@ -34,6 +34,8 @@ class Cell:
         self._origin = origin
         self.recovery = recovery
         self._owner = asyncio.current_task()
+        self.raises = interrupt.may_raise(self._owner)
+        """An interrupt ends this cell with a KeyboardInterrupt; elsewhere, as in a `gather`, with a CancelledError."""
         self._lock = threading.Lock()
         self._ending = False
         self._closed = False
@@ -77,10 +79,16 @@ class Cell:
 
     def met(self) -> bool:
         """True, and interrupted, when SIGINT has met this cell's own code, between two awaits and not in a nested run."""
-        if self._ending or asyncio.current_task(self.loop) is not self._owner or bridge.nested():
+        mine = asyncio.current_task(self.loop) is self._owner and not bridge.nested()
+        if self._ending or not self.raises or not mine:
             return False
         self.interrupted = True
         return True
+
+    @property
+    def root(self) -> Node | None:
+        """See `context.Cancellable`."""
+        return self.run.root if self.run is not None else None
 
     def cancel_children(self, insist: bool = False, reason: str | None = None) -> None:
         """See `context.Cancellable`: an action that started this run is being cancelled."""
@@ -94,17 +102,23 @@ class Cell:
         await, and must not reach what it does after this cell.
         """
         self._ending = True
+        if self.run is not None:
+            self.run.owner = None  # nobody insists from here on
         if not self.interrupted and not (self.run is not None and self.run.cancelled):
             return None
         if self._owner is not None:
-            for _ in range(self._owner_cancelled + (self.run is not None and self.run.owner_cancelled)):
+            for _ in range(self._owner_cancelled + (self.run.owner_cancelled if self.run is not None else 0)):
                 self._owner.uncancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
         if self.interrupted:
-            return KeyboardInterrupt()
+            return self.interrupt()
         assert self.run is not None
         return errors.ActionAbortedError(f"{self.run.name} was cancelled")
+
+    def interrupt(self) -> BaseException:
+        """What this cell raises when it was interrupted."""
+        return KeyboardInterrupt() if self.raises else asyncio.CancelledError("interrupted")
 
 
 @contextlib.asynccontextmanager
@@ -129,18 +143,18 @@ async def open_cell(
     cell = Cell(settings or Settings(), Origin(notebook, cell_id, source), recovery)
     caller = current_action()
     token = enter(Frame(None, cell, custom_context=dict(cell._settings.custom_context)))
-    with output.capturing(), interrupt.catching(cell.loop, cell.stop, cell.met), _adopted(cell, caller):
+    with output.capturing(), _interruptible(cell, caller), _adopted(cell, caller):
         try:
             yield cell
         except asyncio.CancelledError as error:
             instead = await cell.take_cancellation()
-            await _finish(cell, Phase.ABORTED, _cancelled_record(instead))
+            await _finish(cell, Phase.ABORTED, _cancelled_record(cell))
             raise (instead or error) from None
         except BaseException as error:
-            instead = await cell.take_cancellation()
-            if isinstance(error, KeyboardInterrupt) and isinstance(instead, KeyboardInterrupt):
+            await cell.take_cancellation()
+            if isinstance(error, KeyboardInterrupt) and cell.interrupted:
                 # A blocking call inside the cell passes the interrupt on in this form.
-                await _finish(cell, Phase.ABORTED, _cancelled_record(instead))
+                await _finish(cell, Phase.ABORTED, _cancelled_record(cell))
             else:
                 await _finish(cell, Phase.FAILED, failures.recorded(error))
             raise
@@ -150,11 +164,18 @@ async def open_cell(
             await _finish(cell, Phase.SUCCEEDED, None)
             if cell.interrupted and not was_interrupted:
                 # While forgotten actions were being ended: the result stands, and the notebook stops here.
-                raise KeyboardInterrupt
+                raise cell.interrupt()
         finally:
             cell._closed = True
             with contextlib.suppress(ValueError):  # closed from another context, as when a loop is torn down
                 leave(token)
+
+
+def _interruptible(cell: Cell, call: Call | None) -> contextlib.AbstractContextManager[None]:
+    """Stop at SIGINT; a run started inside an action is stopped with that one."""
+    if call is not None:
+        return contextlib.nullcontext()
+    return interrupt.catching(cell.loop, cell.stop, cell.met, cell.raises)
 
 
 @contextlib.contextmanager
@@ -193,6 +214,6 @@ def _consequence(error: BaseException | None) -> bool:
     )
 
 
-def _cancelled_record(instead: BaseException | None) -> ErrorRecord:
-    reason = "interrupted" if isinstance(instead, KeyboardInterrupt) else "cancelled"
+def _cancelled_record(cell: Cell) -> ErrorRecord:
+    reason = "interrupted" if cell.interrupted else "cancelled"
     return ErrorRecord(code="Aborted", message=reason, kind="user", traceback="")

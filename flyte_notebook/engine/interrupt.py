@@ -2,7 +2,8 @@
 
 A KeyboardInterrupt raised inside an asyncio task would tear down the kernel's loop, and one raised into a nested loop
 leaves the tasks running. So the signal only wakes the loop and asks every run to stop; who waits for a run turns that
-into a KeyboardInterrupt afterwards, outside any task. Only the cell's own code, between its awaits, gets it at once.
+into a KeyboardInterrupt afterwards, in the task that runs the cell. Only the cell's own code, between its awaits, gets
+it at once. In any other task it would end the loop below: there a run that is interrupted is a run that is cancelled.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import contextlib
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -22,62 +25,121 @@ from flyte_notebook.engine.failures import is_plumbing
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    """One who can be interrupted."""
+
+    loop: asyncio.AbstractEventLoop
+    stop: Callable[[], None]
+    at_once: Callable[[], bool]
+    raises: bool
+    """Turns the interrupt into a KeyboardInterrupt that ends what is being run."""
+
+
 class _Interrupts:
     """Counts who is interruptible; the handler is installed with the first and restored with the last."""
 
     def __init__(self) -> None:
-        self._stops: list[tuple[asyncio.AbstractEventLoop, Callable[[], None], Callable[[], bool]]] = []
+        self._entries: list[_Entry] = []
+        self._cells: weakref.WeakSet[asyncio.Task[Any]] | None = None
+        """The tasks that run cells, and those that wait for them; None where nobody says so, as in scripts."""
+        self._outside = True
+        """Cells run outside any task."""
         self._previous: _Handler = None
         self._unheard = 0
         """SIGINTs that the loop has not acted on yet: above one, a body's sync code is blocking it."""
 
+    def cell_begins(self) -> None:
+        """The current task runs a cell: a KeyboardInterrupt raised in it reaches whoever shows errors."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if self._cells is None:
+            self._cells = weakref.WeakSet()
+        task = current_task()
+        self._outside = task is None
+        if task is not None:
+            self._cells.add(task)
+
+    def no_more_cells(self) -> None:
+        """Nobody says any more which tasks run cells."""
+        self._cells = None
+
+    def passes_on(self) -> None:
+        """What the current task raises is raised by a task that may."""
+        task = current_task()
+        if task is not None and self._cells is not None:
+            self._cells.add(task)
+
+    def may_raise(self, task: asyncio.Task[Any] | None) -> bool:
+        """True where a KeyboardInterrupt raised in `task` ends a cell, or the script, and not the loop."""
+        if self._cells is None:
+            return True
+        return self._outside if task is None else task in self._cells
+
     @contextlib.contextmanager
     def catching(
-        self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None], at_once: Callable[[], bool]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        stop: Callable[[], None],
+        at_once: Callable[[], bool],
+        raises: bool = True,
     ) -> Iterator[None]:
         """Call `stop` on `loop` when SIGINT arrives inside this block.
 
         `at_once` is asked whether the code that the signal has met is the cell's own, which no stop would reach before
-        its next await: then KeyboardInterrupt is raised there.
+        its next await: then KeyboardInterrupt is raised there. `raises` says whether the block turns the stop into a
+        KeyboardInterrupt; while none does, whoever was to handle the signal before is told as well.
 
-        Does nothing in the background, outside the main thread, and where someone else (such as `asyncio.run`) handles SIGINT already.
+        Does nothing in the background, outside the main thread, and where someone else (such as `asyncio.run`) handles
+        SIGINT already.
         """
         here = threading.current_thread() is threading.main_thread() and not background.get()
-        if not here or not self._may_install():
+        if not here or not self._install():
             yield
             return
-        entry = (loop, stop, at_once)
-        if not self._stops:
-            self._unheard = 0
-            self._previous = signal.signal(signal.SIGINT, self._handle)
-        self._stops.append(entry)
+        entry = _Entry(loop, stop, at_once, raises)
+        self._entries.append(entry)
         ticker = self._tick(loop) if sys.platform == "win32" else None
         try:
             yield
         finally:
             if ticker is not None:
                 ticker.cancel()
-            self._stops.remove(entry)
-            if not self._stops:
+            self._entries.remove(entry)
+            wanted = any(other.raises for other in self._entries) if entry.raises else bool(self._entries)
+            if not wanted and self._installed():
+                # Runs in the background may outlive many cells, and are not what an interrupt is meant for.
                 signal.signal(signal.SIGINT, self._previous)
 
-    def _may_install(self) -> bool:
-        if self._stops:
-            return True
+    def _install(self) -> bool:
+        """Handle SIGINT from here on; False where that is somebody else's."""
         present = signal.getsignal(signal.SIGINT)
+        if self._installed():
+            return True
         # ipykernel's own around an awaited cell must go: it acts only once the loop wakes by itself.
-        return present is signal.default_int_handler or getattr(present, "__module__", "") == "ipykernel.ipkernel"
+        if present is not signal.default_int_handler and not _is_ipykernels(present):
+            return False
+        self._unheard = 0
+        self._previous = signal.signal(signal.SIGINT, self._handle)
+        return True
 
-    def _handle(self, _signum: int, frame: FrameType | None) -> None:
+    def _installed(self) -> bool:
+        # A cell that ends restores what it has found, whoever has installed what since.
+        return signal.getsignal(signal.SIGINT) == self._handle
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
         self._unheard += 1
-        for loop, stop, _ in tuple(self._stops):
+        for entry in tuple(self._entries):
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._heard, stop)
+                entry.loop.call_soon_threadsafe(self._heard, entry.stop)
+        if _is_ipykernels(self._previous) and not any(entry.raises for entry in self._entries):
+            assert callable(self._previous)
+            self._previous(signum, frame)
         if frame is not None and is_plumbing(frame.f_code.co_filename):
             return  # in the middle of our own work: it is short, and what it holds must stay whole
-        if any(at_once() for _, _, at_once in self._stops):
+        if any(entry.at_once() for entry in self._entries):
             raise KeyboardInterrupt
-        if self._unheard > 1 and any(_inside_task(loop) for loop, _, _ in self._stops):
+        if self._unheard > 1 and any(_inside_task(entry.loop) for entry in self._entries):
             self._unheard = 0
             raise asyncio.CancelledError("interrupted twice")
 
@@ -95,8 +157,22 @@ class _Interrupts:
         return loop.create_task(wake())
 
 
+def current_task() -> asyncio.Task[Any] | None:
+    """The task that runs here, or None; also where no loop runs."""
+    return asyncio.current_task() if asyncio.events._get_running_loop() is not None else None
+
+
+def _is_ipykernels(handler: _Handler) -> bool:
+    return getattr(handler, "__module__", "") == "ipykernel.ipkernel"
+
+
 def _inside_task(loop: asyncio.AbstractEventLoop) -> bool:
     return asyncio.current_task(loop) is not None
 
 
-catching = _Interrupts().catching
+_interrupts = _Interrupts()
+catching = _interrupts.catching
+cell_begins = _interrupts.cell_begins
+no_more_cells = _interrupts.no_more_cells
+may_raise = _interrupts.may_raise
+passes_on = _interrupts.passes_on

@@ -12,7 +12,7 @@ from IPython.core.async_helpers import get_asyncio_loop
 
 from flyte_notebook.api import resume as api_resume
 from flyte_notebook.api import sdk
-from flyte_notebook.engine import bridge, runs
+from flyte_notebook.engine import bridge, interrupt, runs
 from flyte_notebook.notebook import cell, commands, frontend, tracebacks
 from flyte_notebook.notebook.again import run_again
 from flyte_notebook.notebook.channel import Conversations
@@ -103,6 +103,7 @@ def _add_magics(shell: InteractiveShell, undo: contextlib.ExitStack) -> None:
 def _add_hooks(shell: InteractiveShell, undo: contextlib.ExitStack) -> None:
     def begins() -> None:
         _executing.set(_executing.get() + 1)
+        interrupt.cell_begins()
 
     def ended() -> None:
         # Awaited cells begin in a context of their own, and end outside it.
@@ -110,6 +111,7 @@ def _add_hooks(shell: InteractiveShell, undo: contextlib.ExitStack) -> None:
 
     _register(shell, undo, "pre_execute", begins)
     _register(shell, undo, "post_execute", ended)
+    undo.callback(interrupt.no_more_cells)
     if frontend.is_terminal(shell):
         _register(shell, undo, "pre_execute", screen.begin_cell)
         _register(shell, undo, "post_execute", screen.end_cell)
