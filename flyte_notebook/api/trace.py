@@ -14,6 +14,7 @@ from flyte_notebook.engine import failures
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
 from flyte_notebook.engine.recording import announce, ended, identified
 from flyte_notebook.engine.reuse import Reused
+from flyte_notebook.engine.strays import Ended
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded, converter
 from flyte_notebook.record.model import Phase
@@ -97,7 +98,7 @@ class _Traced:
         token = enter(self.frame)
         try:
             yield
-        except (asyncio.CancelledError, GeneratorExit):
+        except (asyncio.CancelledError, GeneratorExit, Ended):
             self._end(Phase.ABORTED)
             raise
         except (StopIteration, StopAsyncIteration):

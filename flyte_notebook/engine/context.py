@@ -8,7 +8,7 @@ a run, or one action.
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar, Token
+from contextvars import Context, ContextVar, Token
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
     from flyte_notebook.engine.recovery import Recovery
     from flyte_notebook.engine.runs import LiveRun
+    from flyte_notebook.engine.stopping import Stop
 
 
 class Cancellable(Protocol):
     """Something with actions below it: a node, or a run that was started inside an action."""
+
+    @property
+    def root(self) -> Node | None:
+        """The node itself, or the root of the run once there is one."""
 
     def cancel_children(self, insist: bool = False, reason: str | None = None) -> None:
         """Cancel all that runs below, deepest first; `insist`: also what was asked before and has not ended."""
@@ -32,13 +37,15 @@ class Cancellable(Protocol):
 class Node:
     """The root of a run (`id` None) or one action: the parent of other actions while it is open."""
 
-    __slots__ = ("children", "counts", "depth", "id", "open", "run", "sealing")
+    __slots__ = ("children", "counts", "depth", "id", "open", "run", "sealing", "stopped")
 
     def __init__(self, run: LiveRun, id: str | None, depth: int) -> None:
         self.run = run
         self.id = id
         self.depth = depth
         self.open = True
+        self.stopped = False
+        """Set when it was asked to end, whether or not the code there has heard of it."""
         self.children: dict[asyncio.Task[Any], Cancellable] = {}
         """What runs below this node: each asyncio task and what it works for."""
         self.counts: dict[str, int] = {}
@@ -46,11 +53,17 @@ class Node:
         self.sealing: asyncio.Future[None] | None = None
         """Done once the last call made here whose inputs are large has become an action."""
 
+    @property
+    def root(self) -> Node:
+        """See `Cancellable`."""
+        return self
+
     def cancel_children(self, insist: bool = False, reason: str | None = None) -> None:
         """Cancel the whole subtree, deepest first; `insist`: also what was asked before and has not ended.
 
         Each task is asked itself: a task whose body waits in a nested `run_until_complete` passes no cancellation on.
         """
+        self.stopped = True
         for task, node in tuple(self.children.items()):
             node.cancel_children(insist, reason)
             if not task.done() and (insist or not task.cancelling()):
@@ -109,6 +122,7 @@ class Call(Node):
         "attempt",
         "blocking",
         "cancelled",
+        "forced",
         "group",
         "inputs",
         "kind",
@@ -137,8 +151,10 @@ class Call(Node):
         self.report: Reporting | None = None
         """What the body writes about itself, once it does."""
         self.phase = Phase.QUEUED
-        self.cancelled = False
+        self.cancelled: Stop | None = None
         """Set when this action was asked to stop by name, so that its caller is told and not cancelled with it."""
+        self.forced = False
+        """Set once its body was made to end: what it raises then means nothing."""
         self.runner: asyncio.Task[Any] | None = None
         self.thread_alive = False
         self.timed_out = False
@@ -240,6 +256,13 @@ def narrowed(**changes: Any) -> Frame | None:
     """The current frame with `changes`, or None outside a run."""
     frame = _frame.get()
     return None if frame is None else frame._replace(**changes)
+
+
+def call_in(context: Context) -> Call | None:
+    """The action that code in `context` belongs to."""
+    frame = context.get(_frame)
+    node = frame.node if frame is not None else None
+    return node if isinstance(node, Call) else None
 
 
 def current_action() -> Call | None:

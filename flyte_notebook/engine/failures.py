@@ -33,6 +33,11 @@ def is_plumbing(filename: str) -> bool:
     return filename.startswith(_PLUMBING) or filename.endswith(_PLUMBING_FILES)
 
 
+def is_package(filename: str) -> bool:
+    """True for code of this package."""
+    return filename.startswith(_PACKAGE)
+
+
 def user_frames(tb: TracebackType | None) -> TracebackType | None:
     """The traceback without frames of this package and of asyncio; None when only such frames are in it."""
     kept = []

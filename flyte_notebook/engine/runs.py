@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from flyte_notebook.engine.context import Call, Node, background
 from flyte_notebook.engine.executors import Slots
 from flyte_notebook.engine.pace import Pace
+from flyte_notebook.engine.stopping import Stop, end_strays
 from flyte_notebook.engine.watch import watch
-from flyte_notebook.errors import JournalError, RunNotFoundError
+from flyte_notebook.errors import ActionAbortedError, JournalError, RunNotFoundError
 from flyte_notebook.record import events
 from flyte_notebook.record.fingerprint import fingerprint_of, fingerprint_parts
 from flyte_notebook.record.model import ErrorRecord, Phase
@@ -136,8 +137,10 @@ class LiveRun:
         """Live actions by id."""
         self.owner: asyncio.Task[Any] | None = None
         """The task that waits for this run as a whole (a cell's, or `flyte.run`'s)."""
-        self.cancelled = False
-        self.owner_cancelled = False
+        self.cancelled: Stop | None = None
+        """Set once it was asked to stop as a whole."""
+        self.owner_cancelled = 0
+        """How often the owner was cancelled for that: it takes as many back."""
         self.phase = Phase.RUNNING
         self.started_at = events.now()
         self._generation = _generation
@@ -229,17 +232,21 @@ class LiveRun:
         if action_id is not None:
             call = self.calls.get(action_id)
             if call is not None and call.runner is not None:
-                call.cancelled = True
-                call.cancel_children()
-                call.runner.cancel()
+                # Asked again: whoever has swallowed the first cancellation gets another.
+                insist = call.cancelled is not None
+                call.cancelled = call.cancelled or Stop(call, ActionAbortedError(f"{call.short_name} was cancelled"))
+                call.cancelled.ask(insist=insist)
             return
         if self.phase.terminal:
             return
-        # Asked again: whoever has swallowed the first cancellation gets another.
-        self.root.cancel_children(insist=self.cancelled or not self.root.open)
-        self.cancelled = True
-        if self.owner is not None and not self.owner.done() and not self.owner_cancelled:
-            self.owner_cancelled = True
+        insist = self.cancelled is not None or not self.root.open
+        self.cancelled = self.cancelled or Stop(self.root)
+        self.cancelled.ask(insist=insist)
+
+    def cancel_owner(self, insist: bool) -> None:
+        """Cancel whoever waits for the run as a whole; once, unless `insist`."""
+        if self.owner is not None and not self.owner.done() and (insist or not self.owner_cancelled):
+            self.owner_cancelled += 1
             self.owner.cancel()
 
     async def finish(self, phase: Phase, outputs: Encoded | None = None, error: ErrorRecord | None = None) -> None:
@@ -252,6 +259,8 @@ class LiveRun:
         self.owner = None
         try:
             await self.root.close()
+            if self.root.stopped:
+                await end_strays(self.root)
         finally:
             self.phase = phase
             try:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from flyte_notebook.engine.context import Node
     from flyte_notebook.engine.interface import Interface
     from flyte_notebook.engine.runs import LiveRun
+    from flyte_notebook.engine.stopping import Stop
     from flyte_notebook.record.blobs import BlobStore
 
 
@@ -132,19 +133,26 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
     if waiting is not None:
         waiting.wait_begins()
     try:
-        return await acting
+        value = await acting
+        if call.stopped and parent.stopped:
+            # Both were cancelled, and the body has caught it, for which asyncio tells its caller nothing.
+            raise asyncio.CancelledError
     except asyncio.CancelledError:
         if not call.phase.terminal:
             # Cancelled before its first step: the body never saw it.
             ended(call, Phase.ABORTED)
-        if call.cancelled and _only_this_one(runner):
+        if call.cancelled is not None and _only_this_one(call.cancelled, runner):
             raise errors.ActionAbortedError(f"{call.short_name} was cancelled") from None
         raise
+    else:
+        return value
     finally:
         if waiting is not None:
             waiting.wait_ends()
         parent.children.pop(runner, None)
         run.calls.pop(call.id or "", None)
+        if call.cancelled is not None:
+            call.cancelled.end()
 
 
 def call_site(parent: Node) -> str:
@@ -152,12 +160,15 @@ def call_site(parent: Node) -> str:
     return parent.short_name if isinstance(parent, Call) else f"the cell of {parent.run.name}"
 
 
-def _only_this_one(runner: asyncio.Task[Any]) -> bool:
+def _only_this_one(cancelled: Stop, runner: asyncio.Task[Any]) -> bool:
     """True when the caller was not cancelled as well: then it is told, by an error, and goes on."""
     me = asyncio.current_task()
     if me is None:
         return True
-    return (me.uncancel() if me is runner else me.cancelling()) == 0
+    if me is runner:
+        for _ in range(cancelled.asked):
+            me.uncancel()
+    return me.cancelling() == 0
 
 
 async def _act(
@@ -181,6 +192,9 @@ async def _act(
     except BaseException as caught:  # noqa: BLE001 - SystemExit and its like fail the action, not the kernel
         error = failures.unwrapped(caught)
         await call.close()
+        if call.forced:
+            ended(call, Phase.ABORTED)
+            raise asyncio.CancelledError from None
         ended(call, failures.phase_of(call), error=failures.recorded(error))
         raise failures.for_caller(error)  # noqa: B904 - it carries its cause already
     finally:

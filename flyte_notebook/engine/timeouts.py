@@ -6,6 +6,9 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from flyte_notebook.engine.stopping import Stop
+from flyte_notebook.record.model import Phase
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -28,7 +31,8 @@ class Bound:
         self._error = error
         self._what = what
         self._timer: asyncio.TimerHandle | None = None
-        self._expired = False
+        self._stop: Stop | None = None
+        """Set when the time ran out."""
 
     def start(self) -> None:
         """The time counts from now."""
@@ -41,10 +45,8 @@ class Bound:
             self._timer.cancel()
 
     def _expire(self) -> None:
-        self._expired = True
-        self._call.cancel_children()
-        if self._call.runner is not None:
-            self._call.runner.cancel()
+        self._stop = Stop(self._call, self._timeout(), Phase.TIMED_OUT)
+        self._stop.ask()
 
     def __enter__(self) -> Self:
         return self
@@ -54,11 +56,17 @@ class Bound:
     ) -> None:
         self.stop()
         runner = self._call.runner
-        if not self._expired or runner is None:
+        if self._stop is None or runner is None:
             return
+        self._stop.end()
+        for _ in range(self._stop.asked):
+            runner.uncancel()
         # Cancelled from outside as well: then that goes first.
-        cancelled_too = runner.uncancel() > 0
-        if isinstance(error, asyncio.CancelledError) and not cancelled_too:
+        cancelled_too = runner.cancelling() > 0
+        if (isinstance(error, asyncio.CancelledError) or self._call.forced) and error is not None and not cancelled_too:
+            self._call.forced = False
             self._call.timed_out = True
-            message = f"{self._call.task_name} {self._what} {self._seconds:g} s"
-            raise self._error(message) from None
+            raise self._timeout() from None
+
+    def _timeout(self) -> errors.TaskTimeoutError:
+        return self._error(f"{self._call.task_name} {self._what} {self._seconds:g} s")

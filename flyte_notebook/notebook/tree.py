@@ -155,7 +155,7 @@ class Tree:
             return
         if event.kind == "thread":
             node.hint = "still running in a thread" if event.text else None
-        elif event.kind in ("blocking", "late"):
+        elif event.kind in ("blocking", "late", "forced"):
             node.hint = event.text
         self._touch(node)
 

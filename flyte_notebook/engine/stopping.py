@@ -1,0 +1,156 @@
+"""Sees to it that what was asked to stop does stop, also where a body catches its cancellation or waits in a nested loop.
+
+asyncio delivers a cancellation once, to whatever waits innermost, and whoever catches it goes on. So after some time
+for tidying up a body is asked again, and again; then an exception is thrown in that no `except CancelledError` catches;
+and code that catches everything is not resumed any more. A thread cannot be stopped: its action does not wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from flyte_notebook.engine.context import Call, Node
+from flyte_notebook.engine.failures import recorded
+from flyte_notebook.engine.recording import ended
+from flyte_notebook.engine.strays import detach, left_by, nested_in, throw
+from flyte_notebook.record.model import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flyte_notebook.engine.context import Cancellable
+
+GRACE = 0.4
+"""Seconds that a body has for tidying up before it is asked again."""
+AGAIN = 0.1
+"""Seconds between askings from then on."""
+ASKINGS = 2
+"""How often it is asked again; then it is ended by force."""
+THROWS = 2
+"""How often an exception is thrown into one task; then it is abandoned."""
+
+FORCED = "went on when it was cancelled: ended by force"
+
+
+class Stop:
+    """The wish that a run, or one action, should end, and the insisting on it. On the run's loop only."""
+
+    def __init__(self, node: Node, error: BaseException | None = None, phase: Phase = Phase.ABORTED) -> None:
+        """`error` is what the caller of an action gets when its body has to be abandoned, `phase` how that ends."""
+        self._node = node
+        self._error = error
+        self._phase = phase
+        self._rounds = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._thrown: Counter[asyncio.Task[Any]] = Counter()
+        self.asked = 0
+        """How often the action's own task was cancelled: whoever catches that takes as many back."""
+
+    def ask(self, *, insist: bool = False) -> None:
+        """Ask all that runs below the node, and then itself; and from now on again and again.
+
+        `insist`: also what was asked before, by whomever, and has not ended.
+        """
+        self._cancel(insist)
+        if self._timer is None:
+            self._timer = self._node.run.loop.call_later(GRACE, self._again)
+
+    def end(self) -> None:
+        """Insist no more: it has ended. What an action has left behind is asked, too; its run does more, at its end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in left_by(self._node):
+            task.cancel()
+
+    def _again(self) -> None:
+        if _over(self._node):
+            return
+        self._rounds += 1
+        if self._rounds > ASKINGS:
+            # Not cancelled as well: that would replace what is thrown.
+            self._force(self._node)
+        else:
+            self._cancel(insist=True)
+        self._timer = self._node.run.loop.call_later(AGAIN, self._again)
+
+    def _cancel(self, insist: bool) -> None:
+        node = self._node
+        node.cancel_children(insist)
+        for task in nested_in(node.run.loop, set(_subtree(node))):
+            if insist or not task.cancelling():
+                task.cancel()
+        if not isinstance(node, Call):
+            node.run.cancel_owner(insist)
+        elif node.runner is not None and (insist or not self.asked):
+            self.asked += 1
+            node.runner.cancel()
+
+    def _force(self, node: Node) -> None:
+        """Throw into what waits for nothing of ours any more: the deepest first, the others in the next rounds."""
+        for task, child in tuple(node.children.items()):
+            below = _node(child)
+            if below is not None and below.children:
+                self._force(below)
+            elif isinstance(child, Call):
+                self._throw(task, child)
+        if isinstance(node, Call) and node is self._node and node.runner is not None and not node.children:
+            self._throw(node.runner, node)
+        if node is self._node:
+            for task in nested_in(node.run.loop, set(_subtree(node))):
+                throw(task)
+            if not isinstance(node, Call):
+                node.run.cancel_owner(insist=True)
+
+    def _throw(self, task: asyncio.Task[Any], call: Call) -> None:
+        if not call.forced:
+            call.forced = True
+            call.note("forced", FORCED)
+        self._thrown[task] += 1
+        if self._thrown[task] <= THROWS:
+            throw(task)
+        else:
+            self._abandon(call, task)
+
+    def _abandon(self, call: Call, task: asyncio.Task[Any]) -> None:
+        error = self._error if call is self._node else None
+        detach(task, error)
+        if not call.phase.terminal:
+            phase = self._phase if call is self._node else Phase.ABORTED
+            ended(call, phase, error=recorded(error) if error is not None and phase is not Phase.ABORTED else None)
+        call.parent.children.pop(task, None)
+        call.run.calls.pop(call.id or "", None)
+
+
+async def end_strays(node: Node) -> None:
+    """End what stopped bodies below `node` have left behind, as `asyncio.shield` does."""
+    left = set(left_by(node))
+    for attempt in range(1 + THROWS):
+        for task in left:
+            if attempt:
+                throw(task)
+            else:
+                task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=AGAIN)
+    for task in left:
+        detach(task)
+
+
+def _over(node: Node) -> bool:
+    if isinstance(node, Call):
+        return node.phase.terminal
+    return node.run.phase.terminal or (not node.children and node.run.owner is None)
+
+
+def _node(child: Cancellable) -> Node | None:
+    return child if isinstance(child, Node) else child.root
+
+
+def _subtree(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children.values():
+        below = _node(child)
+        if below is not None:
+            yield from _subtree(below)

@@ -1,0 +1,103 @@
+"""asyncio tasks that a body makes itself, found by the context they run in, and what can be done to any task.
+
+They are no actions, and no cancellation of their action reaches them: those that a body waits for in a nested loop, and
+those that outlive it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection, Iterator
+from contextvars import Context
+from typing import Any, cast
+
+from flyte_notebook.engine.context import Call, Node, call_in
+from flyte_notebook.engine.failures import is_package
+from flyte_notebook.record.origin import is_users_file
+
+_ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
+
+
+class Ended(BaseException):
+    """Thrown into code that goes on after it was cancelled: no `except CancelledError` catches it."""
+
+
+def throw(task: asyncio.Task[Any]) -> None:
+    """Make what `task` waits for raise `Ended`; nothing happens while it waits for nothing."""
+    waiter = getattr(task, "_fut_waiter", None)
+    if isinstance(waiter, asyncio.Task):
+        throw(waiter)
+    elif waiter is not None and not waiter.done():
+        waiter.set_exception(Ended())
+
+
+def detach(task: asyncio.Task[Any], error: BaseException | None = None) -> None:
+    """Never resume `task`: its code stays where it is, and whoever waits for it gets `error`, or a CancelledError."""
+    waiter = getattr(task, "_fut_waiter", None)
+    for callback, *_ in getattr(waiter, "_callbacks", None) or ():
+        if waiter is not None and getattr(callback, "__self__", None) is task:
+            waiter.remove_done_callback(callback)
+    # A task refuses to be given an outcome; the future that it is does not.
+    future = cast(asyncio.Future[Any], super(asyncio.Task, task))
+    if error is None:
+        future.cancel()
+    else:
+        future.set_exception(error)
+    # Collected, its code would be closed, which it catches as well, and Python complains.
+    _detached.append(task)
+
+
+_detached: list[asyncio.Task[Any]] = []
+
+
+def nested_in(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> list[asyncio.Task[Any]]:
+    """What the bodies of `nodes` and below wait for in a nested loop, as in `asyncio.run`. On the loop only.
+
+    A body that waits so is on the stack of this very call.
+    """
+    inside: list[tuple[Call, asyncio.Task[Any]]] = []
+    blocked: set[Call] = set()
+    for task in asyncio.all_tasks(loop):
+        call = _call_of(task)
+        if call is None or not _is_below(call, nodes):
+            continue
+        if getattr(task.get_coro(), "cr_running", False):
+            blocked.add(call)
+        elif not is_package(_filename(task)):
+            inside.append((call, task))
+    return [task for call, task in inside if call in blocked]
+
+
+def left_by(node: Node) -> Iterator[asyncio.Task[Any]]:
+    """Tasks made of the user's coroutines, or asyncio's, by bodies at or below `node` that were stopped.
+
+    Not those of libraries, which may serve others.
+    """
+    for task in asyncio.all_tasks(node.run.loop):
+        call = _call_of(task)
+        if call is None or not call.stopped or not _is_below(call, (node,)):
+            continue
+        filename = _filename(task)
+        if filename.startswith(_ASYNCIO) or (is_users_file(filename) and not is_package(filename)):
+            yield task
+
+
+def _call_of(task: asyncio.Task[Any]) -> Call | None:
+    """The action in whose context a task runs, if Python tells."""
+    context = task.get_context() if hasattr(task, "get_context") else getattr(task, "_context", None)
+    return call_in(context) if isinstance(context, Context) else None
+
+
+def _is_below(call: Call, nodes: Collection[Node]) -> bool:
+    node: Node | None = call
+    while node is not None:
+        if node in nodes:
+            return True
+        node = node.parent if isinstance(node, Call) else None
+    return False
+
+
+def _filename(task: asyncio.Task[Any]) -> str:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return str(getattr(code, "co_filename", ""))

@@ -1,0 +1,221 @@
+"""Bodies that do not stop when they are asked, and what a stop leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import flyte_notebook as flyte
+from flyte_notebook import errors
+from flyte_notebook.engine.bridge import patch_loop
+from flyte_notebook.engine.cell import open_cell
+from flyte_notebook.engine.runs import live_runs
+from flyte_notebook.engine.stopping import FORCED
+from tests.loops import run_async
+
+env = flyte.TaskEnvironment("stopping")
+going_on = True
+
+
+async def pause() -> None:
+    await asyncio.sleep(60)
+
+
+@env.task
+async def catches_once() -> int:
+    with contextlib.suppress(asyncio.CancelledError):
+        await pause()
+    return 1
+
+
+@env.task
+async def goes_on() -> int:
+    with contextlib.suppress(asyncio.CancelledError):
+        await pause()
+    await pause()
+    return 1
+
+
+@env.task
+async def catches_every_time() -> int:
+    while going_on:
+        with contextlib.suppress(asyncio.CancelledError):
+            await pause()
+    return 1
+
+
+@env.task
+async def catches_everything() -> int:
+    while going_on:
+        with contextlib.suppress(BaseException):
+            await pause()
+    return 1
+
+
+@env.task
+async def gathers_what_catches() -> list[int]:
+    return await asyncio.gather(*(catches_everything() for _ in range(3)))
+
+
+@env.task
+async def shields() -> int:
+    await asyncio.shield(pause())
+    return 1
+
+
+@env.task
+async def nests() -> int:
+    asyncio.get_running_loop().run_until_complete(pause())
+    return 1
+
+
+@flyte.trace
+async def traced() -> int:
+    while going_on:
+        with contextlib.suppress(asyncio.CancelledError):
+            await pause()
+    return 1
+
+
+@env.task
+async def calls_traced() -> int:
+    return await traced()
+
+
+@env.task
+async def then_more(body: str) -> int:
+    await BODIES[body]()
+    raise AssertionError("its caller was cancelled, too")
+
+
+BODIES: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+    "catches_once": catches_once.aio,
+    "goes_on": goes_on.aio,
+    "catches_every_time": catches_every_time.aio,
+    "catches_everything": catches_everything.aio,
+    "gathers_what_catches": gathers_what_catches.aio,
+    "shields": shields.aio,
+    "nests": nests.aio,
+    "calls_traced": calls_traced.aio,
+}
+
+
+def phases() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for action in flyte.runs()[0].actions():
+        found.setdefault(action.short_name, set()).add(str(action.phase))
+    return found
+
+
+def others() -> set[asyncio.Task[Any]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_run_ends_whatever_its_bodies_catch(body):
+    async def cell() -> set[asyncio.Task[Any]]:
+        patch_loop()
+        asyncio.get_running_loop().call_later(0.1, lambda: [run.cancel() for run in live_runs.values()])
+        with pytest.raises(errors.ActionAbortedError):
+            async with open_cell():
+                await then_more(body)
+        return others()
+
+    assert run_async(cell()) == set()
+    assert flyte.runs()[0].phase == "ABORTED"
+    found = phases()
+    assert found.pop("then_more") == {"ABORTED"}
+    # A result that came in spite of it is a result.
+    assert found.pop("catches_once", {"SUCCEEDED"}) == {"SUCCEEDED"}
+    assert set().union(*found.values()) <= {"ABORTED"}
+    assert not live_runs
+
+
+@pytest.mark.parametrize("body", [body for body in BODIES if body != "catches_once"])
+def test_one_action_ends_whatever_its_bodies_catch_and_its_caller_goes_on(body):
+    async def cell() -> tuple[Any, set[asyncio.Task[Any]]]:
+        patch_loop()
+        async with open_cell() as opened:
+            loop = asyncio.get_running_loop()
+            loop.call_later(0.1, lambda: opened.run.cancel(next(iter(opened.run.calls))))
+            (outcome,) = await asyncio.gather(BODIES[body](), return_exceptions=True)
+        return outcome, others()
+
+    outcome, left = run_async(cell())
+    assert isinstance(outcome, errors.ActionAbortedError)
+    assert left == set()
+    assert flyte.runs()[0].phase == "SUCCEEDED"
+    assert set().union(*phases().values()) == {"ABORTED"}
+
+
+def test_what_was_ended_by_force_is_said_in_the_tree():
+    async def cell() -> None:
+        asyncio.get_running_loop().call_later(0.1, lambda: [run.cancel() for run in live_runs.values()])
+        with pytest.raises(errors.ActionAbortedError):
+            async with open_cell():
+                await catches_every_time()
+
+    run_async(cell())
+    run = flyte.runs()[0]
+    (action,) = run.actions()
+    assert [(note.kind, note.text) for note in run.store.journal.notes(run.name, action.id)] == [("forced", FORCED)]
+
+
+@pytest.mark.parametrize("task", [catches_every_time, catches_everything])
+def test_a_timeout_fires_whatever_the_body_catches(task):
+    bounded = task.override(timeout=timedelta(milliseconds=100), short_name="bounded")
+    with pytest.raises(errors.MaxRuntimeExceededError, match="ran longer than its timeout of 0.1 s"):
+        flyte.run(bounded)
+    assert phases() == {"bounded": {"TIMED_OUT"}}
+    assert "ran longer" in flyte.runs()[0].actions()[0].error
+
+
+def test_an_action_called_while_tidying_up_runs_to_its_end():
+    @env.task
+    async def tidy() -> str:
+        await asyncio.sleep(0.01)
+        return "tidy"
+
+    tidied = []
+
+    @env.task
+    async def tidies() -> int:
+        try:
+            await pause()
+        finally:
+            tidied.append(await tidy())
+        return 1
+
+    async def cell() -> None:
+        asyncio.get_running_loop().call_later(0.1, lambda: [run.cancel() for run in live_runs.values()])
+        with pytest.raises(errors.ActionAbortedError):
+            async with open_cell():
+                await tidies()
+
+    run_async(cell())
+    assert tidied == ["tidy"]
+    assert phases() == {"tidies": {"ABORTED"}, "tidy": {"SUCCEEDED"}}
+
+
+def test_what_a_finished_action_has_started_goes_on():
+    started = []
+
+    @env.task
+    async def starts() -> int:
+        started.append(asyncio.get_running_loop().create_task(asyncio.sleep(0.3, "done")))
+        return 1
+
+    async def cell() -> str:
+        asyncio.get_running_loop().call_later(0.1, lambda: [run.cancel() for run in live_runs.values()])
+        with pytest.raises(errors.ActionAbortedError):
+            async with open_cell():
+                await starts()
+                await goes_on()
+        return await started[0]
+
+    assert run_async(cell()) == "done"
