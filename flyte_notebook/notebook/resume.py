@@ -37,9 +37,10 @@ def resumable(shell: InteractiveShell, wanted: str, where: Origin) -> model.Run:
             raise UsageError(str(error)) from None
     here = [run for run in journal.runs() if run.notebook == where.notebook]
     mine = [run for run in here if _of_cell(shell, run, where)]
-    found = next(iter(mine or here), None)
+    candidates = mine or here
+    found = next(iter(candidates), None)
     # A cell that calls tasks itself, and `flyte.run` as well: its own run, which knows of the other.
-    found = next((run for run in mine if found is not None and run.started(found)), found)
+    found = next((run for run in candidates if found is not None and run.started(found)), found)
     if found is None:
         raise UsageError(f"nothing to resume: no run of this notebook is on record. {_candidates(journal)}")
     return found

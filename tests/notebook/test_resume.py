@@ -291,6 +291,17 @@ def test_a_task_that_is_not_defined_here_is_named(failed: Shell) -> None:
     assert "needs my-env.main, not defined in this kernel" in complaint
 
 
+def test_a_run_that_a_body_starts_is_not_what_its_cell_resumes(running_kernel: Kernel) -> None:
+    outer = "\n@env.task\nasync def outer() -> int:\n    return flyte.run(main, n=10).outputs()[0]\n"
+    running_kernel.run(SETUP)
+    running_kernel.run(TASKS + outer)
+    assert running_kernel.run("%%flyte\nawait outer()").error["ename"] == "RuntimeUserError"
+    running_kernel.run(MENDED)
+    resumed = running_kernel.run("%%flyte --resume --keep\nawait outer()")
+    assert resumed.status == "ok", resumed.traceback
+    assert "resuming outer-" in resumed.complained
+
+
 # --- another kernel ---------------------------------------------------------------------------------------------------
 
 
