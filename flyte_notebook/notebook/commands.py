@@ -125,7 +125,9 @@ def _cancel(shell: InteractiveShell, words: Words) -> None:
     name = words.positional()
     if name is None and not live_runs:
         raise UsageError("no run is going on in this kernel")
-    run = live_runs.get(_chosen(words).name if name is not None else next(reversed(live_runs)))
+    # Of the many runs on record with this beginning, only those that go on can be meant.
+    going_on = [run for run in tuple(live_runs.values()) if run.name.startswith(name or "")]
+    run = going_on[-1] if name is None or len(going_on) == 1 else live_runs.get(_chosen(words).name)
     if run is None:
         raise UsageError(f"{name} is not going on in this kernel. {_going_on()}")
     run.cancel()
