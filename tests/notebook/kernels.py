@@ -132,6 +132,13 @@ class Kernel:
         self.client.control_channel.send(message)
         return str(self.client.get_control_msg(timeout=PATIENCE)["content"]["subshell_id"])
 
+    def restart(self) -> None:
+        """The ↻ button, and the extension loaded again."""
+        self.manager.restart_kernel(now=False)
+        self.client.wait_for_ready(timeout=PATIENCE)
+        self._cells.clear()
+        assert self.run("%load_ext flyte_notebook").status == "ok"
+
     def interrupt(self) -> None:
         """The ■ button."""
         self.manager.interrupt_kernel()
