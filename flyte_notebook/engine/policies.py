@@ -59,7 +59,7 @@ async def _attempts(call: Call, task: Callee, values: dict[str, Any] | None) -> 
             raise
         except BaseException as caught:
             error = failures.unwrapped(caught)
-            if call.attempt > strategy.count or not _retryable(error):
+            if call.attempt > strategy.count or not _retryable(error) or _unwanted(call):
                 raise
             # The exception itself is not kept while waiting: its frames hold the inputs.
             wait = _put_aside(call, error, strategy.wait(call.attempt))
@@ -98,6 +98,11 @@ def _retryable(error: BaseException) -> bool:
     if isinstance(error, errors.NonRecoverableError | errors.RuntimeDataValidationError):
         return False
     return isinstance(error, Exception)
+
+
+def _unwanted(call: Call) -> bool:
+    """True when the action is to end, and not only its attempt."""
+    return call.cancelled is not None or call.parent.stopped
 
 
 async def _decoded(call: Call, task: Callee) -> dict[str, Any]:

@@ -134,9 +134,6 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
         waiting.wait_begins()
     try:
         value = await acting
-        if call.stopped and parent.stopped:
-            # Both were cancelled, and the body has caught it, for which asyncio tells its caller nothing.
-            raise asyncio.CancelledError
     except asyncio.CancelledError:
         if not call.phase.terminal:
             # Cancelled before its first step: the body never saw it.
@@ -144,8 +141,12 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
         if call.cancelled is not None and _only_this_one(call.cancelled, runner):
             raise errors.ActionAbortedError(f"{call.short_name} was cancelled") from None
         raise
+    except Exception:
+        if not _both_stopped(call, parent):
+            raise
     else:
-        return value
+        if not _both_stopped(call, parent):
+            return value
     finally:
         if waiting is not None:
             waiting.wait_ends()
@@ -153,6 +154,12 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
         run.calls.pop(call.id or "", None)
         if call.cancelled is not None:
             call.cancelled.end()
+    # The body has caught its cancellation, and then asyncio tells its caller nothing.
+    raise asyncio.CancelledError
+
+
+def _both_stopped(call: Call, parent: Node) -> bool:
+    return call.stopped and parent.stopped
 
 
 def call_site(parent: Node) -> str:

@@ -33,6 +33,15 @@ async def catches_once() -> int:
     return 1
 
 
+@env.task(retries=3)
+async def fails() -> int:
+    try:
+        await pause()
+    except asyncio.CancelledError:
+        raise ValueError("cancelled") from None
+    return 1
+
+
 @env.task
 async def goes_on() -> int:
     with contextlib.suppress(asyncio.CancelledError):
@@ -95,6 +104,7 @@ async def then_more(body: str) -> int:
 
 BODIES: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "catches_once": catches_once.aio,
+    "fails": fails.aio,
     "goes_on": goes_on.aio,
     "catches_every_time": catches_every_time.aio,
     "catches_everything": catches_everything.aio,
@@ -132,11 +142,12 @@ def test_a_run_ends_whatever_its_bodies_catch(body):
     assert found.pop("then_more") == {"ABORTED"}
     # A result that came in spite of it is a result.
     assert found.pop("catches_once", {"SUCCEEDED"}) == {"SUCCEEDED"}
+    assert found.pop("fails", {"FAILED"}) == {"FAILED"}
     assert set().union(*found.values()) <= {"ABORTED"}
     assert not live_runs
 
 
-@pytest.mark.parametrize("body", [body for body in BODIES if body != "catches_once"])
+@pytest.mark.parametrize("body", [body for body in BODIES if body not in ("catches_once", "fails")])
 def test_one_action_ends_whatever_its_bodies_catch_and_its_caller_goes_on(body):
     async def cell() -> tuple[Any, set[asyncio.Task[Any]]]:
         patch_loop()

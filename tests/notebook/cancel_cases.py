@@ -155,6 +155,12 @@ PROGRAMS: dict[str, Program] = {
     "catches once and returns": Program(
         _async("try: await pause()", "except asyncio.CancelledError: pass"), ends={"body": SUCCEEDED}
     ),
+    "fails when cancelled": Program(
+        _async("try: await pause()", 'except asyncio.CancelledError: raise ValueError("no")').replace(
+            "@env.task", "@env.task(retries=3)"
+        ),
+        ends={"body": FAILED},
+    ),
     "catches once and goes on": Program(
         _async("try: await pause()", "except asyncio.CancelledError: pass", "await pause()")
     ),

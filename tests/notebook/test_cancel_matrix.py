@@ -168,6 +168,8 @@ def raised(case: Case) -> set[str | None]:
     if "interrupt" in case.stop:
         # ipykernel cancels a cell that awaits something else than a run.
         return {"KeyboardInterrupt", "CancelledError"} if case.cell == "gathered" else {"KeyboardInterrupt"}
+    if case.stop == "widget, one action" and case.program == "fails when cancelled":
+        return {"RuntimeUserError"}
     return {"ActionAbortedError"}
 
 
