@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 import flyte_notebook as flyte
+from flyte_notebook.record.encoded import Draft
 from flyte_notebook.record.store import open_store
 
 env = flyte.TaskEnvironment("large")
@@ -79,13 +81,28 @@ def test_a_retry_gets_what_the_first_attempt_was_given():
     assert seen == [COUNT, COUNT]
 
 
-def test_an_input_that_changes_while_it_is_stored_is_said_once_for_each_call():
+@pytest.fixture
+def changed(monkeypatch) -> threading.Event:
+    """What has to be set before anything large is stored."""
+    event = threading.Event()
+    seal = Draft.seal
+
+    def seals(draft, blobs):
+        assert event.wait(60)
+        return seal(draft, blobs)
+
+    monkeypatch.setattr(Draft, "seal", seals)
+    return event
+
+
+def test_an_input_that_changes_while_it_is_stored_is_said_once_for_each_call(changed):
     @env.task
     async def main() -> float:
         data = np.ones(COUNT)
         call = asyncio.create_task(spoils(data, 1.0))
         await asyncio.sleep(0)
         data[:] = 2
+        changed.set()
         return await call
 
     with pytest.warns(UserWarning, match="An input of large.spoils was changed while it was being stored") as caught:
@@ -93,11 +110,16 @@ def test_an_input_that_changes_while_it_is_stored_is_said_once_for_each_call():
     assert len(caught) == 1
 
 
-def test_a_result_that_changes_while_it_is_stored_is_said():
+def test_a_result_that_changes_while_it_is_stored_is_said(changed):
     @env.task
     async def gives() -> np.ndarray:
         made = np.ones(COUNT)
-        asyncio.get_running_loop().call_soon(made.fill, 2)
+
+        def change() -> None:
+            made.fill(2)
+            changed.set()
+
+        asyncio.get_running_loop().call_soon(change)
         return made
 
     with pytest.warns(UserWarning, match="The result of large.gives was changed"):
