@@ -35,14 +35,12 @@ def countdown(n: int) -> int:
     return 0 if n == 0 else 1 + countdown(n - 1)
 
 
-def settled_threads() -> int:
-    """How many threads are alive once idle ones have had time to end."""
+def threads() -> list[str]:
+    """The names of the threads that are alive once idle ones have had time to end."""
     deadline = time.monotonic() + 10
-    count = threading.active_count()
-    while count > 1 and time.monotonic() < deadline:
+    while threading.active_count() > 1 and time.monotonic() < deadline:
         time.sleep(0.05)
-        count = threading.active_count()
-    return count
+    return [thread.name for thread in threading.enumerate()]
 
 
 def open_files() -> int:
@@ -59,10 +57,10 @@ def test_a_thousand_sync_tasks_at_once_leave_no_thread_and_no_file_open():
         return sum(await asyncio.gather(*(sync_plus.aio(i) for i in range(n))))
 
     flyte.run(main, n=1)
-    assert settled_threads() == 1
+    assert threads() == ["MainThread"]
     before = open_files()
     assert flyte.run(main, n=1000).outputs() == (500_500,)
-    assert settled_threads() == 1
+    assert threads() == ["MainThread"]
     assert open_files() <= before
 
 
@@ -146,11 +144,11 @@ def test_asyncio_run_inside_a_sync_body_reaches_tasks_and_closes_its_loop():
     run = flyte.run(main, n=5)
     assert run.outputs() == (15,)
     assert [action.short_name for action in run.actions()] == ["main", *["plus"] * 5]
-    assert settled_threads() == 1
+    assert threads() == ["MainThread"]
     before = open_files()
     for _ in range(5):
         flyte.run(main, n=5)
-    assert settled_threads() == 1
+    assert threads() == ["MainThread"]
     assert open_files() == before
 
 
@@ -187,10 +185,10 @@ def test_runs_in_two_threads_at_once_never_mix():
     def work(n: int) -> None:
         found[n] = flyte.run(countdown, n=n)
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in (10, 20)]
-    for thread in threads:
+    both = [threading.Thread(target=work, args=(n,)) for n in (10, 20)]
+    for thread in both:
         thread.start()
-    for thread in threads:
+    for thread in both:
         thread.join()
     assert {n: len(run.actions()) for n, run in found.items()} == {10: 11, 20: 21}
 
