@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from flyte_notebook import errors
 from flyte_notebook.engine import interrupt
-from flyte_notebook.engine.context import current_action, current_frame
+from flyte_notebook.engine.context import Frame, current_action, current_frame
 
 T = TypeVar("T")
 AsyncFn = Callable[..., Coroutine[Any, Any, T]]
@@ -77,7 +77,7 @@ def run_sync(fn: AsyncFn[T], *args: Any) -> T:
     if frame is not None and here is not frame.loop:
         if _runs_here(frame.loop):
             return _nested(frame.loop, fn, *args)
-        return _send(frame.loop, fn, *args).result()
+        return _send(frame, fn, *args).result()
     if here is not None:
         return _nested(here, fn, *args)
     # With a factory the runner leaves the thread's current loop alone: nest_asyncio.apply() may have set one.
@@ -85,13 +85,13 @@ def run_sync(fn: AsyncFn[T], *args: Any) -> T:
         return runner.run(fn(*args))
 
 
-async def from_foreign_loop(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
+async def from_foreign_loop(frame: Frame, fn: AsyncFn[T], *args: Any) -> T:
     """Call the coroutine function on a run's loop from another loop, such as that of `asyncio.run` inside a body."""
     __tracebackhide__ = True
-    if _runs_here(loop):
+    if _runs_here(frame.loop):
         # A loop run by hand on the run's own thread, on top of its loop: that one moves only when it is nested again.
-        return _nested(loop, fn, *args)
-    return await asyncio.wrap_future(_send(loop, fn, *args))
+        return _nested(frame.loop, fn, *args)
+    return await asyncio.wrap_future(_send(frame, fn, *args))
 
 
 def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
@@ -157,17 +157,18 @@ async def _settled(may_raise: bool, fn: AsyncFn[T], *args: Any) -> T | KeyboardI
         return interrupted
 
 
-def _send(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> Future[T]:
-    """Start the coroutine function on `loop`, in a copy of this context; the future cancels it when cancelled.
+def _send(frame: Frame, fn: AsyncFn[T], *args: Any) -> Future[T]:
+    """Start the coroutine function on the loop of `frame`, in a copy of this context; the future cancels it when cancelled.
 
     While it runs, the action whose body waits here lends its thread slot to others.
     """
+    loop = frame.loop
     call = current_action()
     context = contextvars.copy_context()
     future: Future[T] = Future()
 
     def start() -> None:
-        if future.cancelled():
+        if future.done():
             return
         if call is not None:
             call.wait_begins()
@@ -186,7 +187,10 @@ def _send(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> Future
             else:
                 future.set_result(task.result())
 
-    loop.call_soon_threadsafe(start)
+    if frame.node is not None:
+        frame.node.run.crossings.add(future)
+    with contextlib.suppress(RuntimeError):  # the loop is closed: so is the run
+        loop.call_soon_threadsafe(start)
     return future
 
 

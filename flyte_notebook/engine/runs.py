@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.engine.context import Call, Node, background
+from flyte_notebook.engine.crossings import Crossings
 from flyte_notebook.engine.executors import Slots
 from flyte_notebook.engine.pace import Pace
 from flyte_notebook.engine.stopping import Stop, end_strays
@@ -133,6 +134,7 @@ class LiveRun:
         """Held while a call is numbered among its equals."""
         self.root = Node(self, None, 0)
         self.slots = Slots(settings.max_action_concurrency)
+        self.crossings = Crossings()
         self.calls: dict[str, Call] = {}
         """Live actions by id."""
         self.owner: asyncio.Task[Any] | None = None
@@ -154,24 +156,27 @@ class LiveRun:
         """Set when the journal has failed."""
         live_runs[self.name] = self
         watch.add(self)
-        options = settings.recorded() | ({"keep": True} if recovery is not None and recovery.keep else {})
-        resumed_from = recovery.run if recovery is not None else None
         try:
-            self.publish(
-                events.RunStarted(
-                    self.name,
-                    self.started_at,
-                    origin.notebook,
-                    origin.cell_id,
-                    origin.source,
-                    resumed_from,
-                    settings.hide,
-                    options,
-                )
-            )
+            self._begin(origin)
         except BaseException:
             self._forget()
             raise
+
+    def _begin(self, origin: Origin) -> None:
+        recovery = self.recovery
+        kept = {"keep": True} if recovery is not None and recovery.keep else {}
+        self.publish(
+            events.RunStarted(
+                self.name,
+                self.started_at,
+                origin.notebook,
+                origin.cell_id,
+                origin.source,
+                recovery.run if recovery is not None else None,
+                self.settings.hide,
+                self.settings.recorded() | kept,
+            )
+        )
 
     def _free_name(self, wanted: str | None, first_name: str) -> str:
         """The name that was asked for, unless it is taken; else the first task's with six random characters."""
@@ -268,6 +273,7 @@ class LiveRun:
                 await asyncio.shield(asyncio.wrap_future(self.store.journal.flush()))
             finally:
                 self._forget()
+                self.crossings.end(self.name)
                 for hook in tuple(settled):
                     await hook(self)
 

@@ -67,7 +67,7 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     frame = current_frame()
     assert frame is not None
     if asyncio.get_running_loop() is not frame.loop:
-        return await bridge.from_foreign_loop(frame.loop, submit, task, args, kwargs)
+        return await bridge.from_foreign_loop(frame, submit, task, args, kwargs)
     if frame.traced:
         raise errors.TraceDoesNotAllowNestedTasksError(f"{task.name} was called inside a flyte.trace function")
     values = task.interface.bind(args, kwargs)

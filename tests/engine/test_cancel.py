@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -178,6 +179,42 @@ def test_a_sync_body_goes_on_in_its_thread_and_the_record_says_so():
     assert action.phase == "ABORTED"
     notes = run.store.journal.notes(run.name, action.id)
     assert ("thread", "still running in a thread") in [(note.kind, note.text) for note in notes]
+
+
+@pytest.mark.parametrize("loop_closes", [False, True])
+@pytest.mark.parametrize("inside", ["body", "asyncio.run"])
+def test_a_body_left_in_its_thread_learns_that_its_run_has_ended(loop_closes, inside):
+    release = threading.Event()
+    told: queue.Queue[BaseException] = queue.Queue()
+
+    @env.task
+    def child() -> int:
+        return 1
+
+    @env.task
+    def late() -> int:
+        release.wait(20)
+        try:
+            return child() if inside == "body" else asyncio.run(child.aio())
+        except BaseException as error:
+            told.put(error)
+            raise
+
+    @env.task
+    async def main() -> int:
+        task = asyncio.create_task(late.aio())
+        await asyncio.sleep(0.05)
+        return len([task])
+
+    loop = asyncio.new_event_loop()
+    assert loop.run_until_complete(flyte.run.aio(main)).outputs() == (1,)
+    if loop_closes:
+        loop.close()
+    release.set()
+    error = told.get(timeout=20)
+    loop.close()
+    assert isinstance(error, errors.ActionAbortedError)
+    assert "has ended" in str(error)
 
 
 def test_sigint_in_a_script_ends_the_run_with_a_keyboard_interrupt(home):
