@@ -18,15 +18,17 @@ from typing import TYPE_CHECKING
 
 from flyte_notebook.errors import JournalError
 from flyte_notebook.record import events
+from flyte_notebook.record.events import ActionEnded
 from flyte_notebook.record.gate import gate
 from flyte_notebook.record.ledger import Ledger, NotRecordedHereError
 from flyte_notebook.record.schema import failure
+from flyte_notebook.record.underway import Underway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from flyte_notebook.record.events import ActionEnded, Event
+    from flyte_notebook.record.events import Event
 
 _log = logging.getLogger(__name__)
 
@@ -71,9 +73,7 @@ class Writer:
         # A deque and not a queue.Queue: appending must not wait for a lock that the writer holds.
         self._queue: deque[Event | Future[None]] = deque()
         self._batch: list[Event | Future[None]] = []
-        self._reusable: dict[str, ActionEnded] = {}
-        """Successes by cache key, until they are committed."""
-        self._remembering = threading.Lock()
+        self._underway = Underway()
         self._failure: JournalError | None = None
         self._closed = False
         self._awake = False
@@ -109,9 +109,8 @@ class Writer:
         """
         if self._failure is not None or self._closed:
             raise self._refusal()
-        if type(event) is events.ActionEnded and event.cache_key is not None and event.output is not None:
-            with self._remembering:
-                self._reusable[event.cache_key] = event
+        if type(event) is ActionEnded:
+            self._underway.add(event)
         self._queue.append(event)
         if not self._awake:
             self._wake()
@@ -139,7 +138,7 @@ class Writer:
 
     def reusable(self, cache_key: str) -> ActionEnded | None:
         """The newest success with this key among what has been appended and may not be committed yet."""
-        return self._reusable.get(cache_key)
+        return self._underway.get(cache_key)
 
     def close(self) -> None:
         """Commit what is left and end the thread. Appending is an error from here on."""
@@ -221,7 +220,7 @@ class Writer:
             if self._failure is not None:
                 self._refuse()
                 return
-            self._forget()
+            self._underway.remove(self._batch)
             self._batch = []
             for future in waiting:
                 # False when whoever waited has given up.
@@ -264,19 +263,11 @@ class Writer:
             else:
                 taken.append(item)
 
-    def _forget(self) -> None:
-        """The journal itself tells of these from here on, or nobody does."""
-        for item in self._batch:
-            if type(item) is events.ActionEnded and item.cache_key is not None:
-                with self._remembering:
-                    if self._reusable.get(item.cache_key) is item:
-                        del self._reusable[item.cache_key]
-
     def _refuse(self) -> None:
         """Fail everybody who waits, and give up what cannot be recorded to its end."""
         with gate:
             self._ledger.abandon()
-        self._forget()
+        self._underway.remove(self._batch)
         batch, self._batch = self._batch, []
         for item in batch:
             if isinstance(item, Future) and item.set_running_or_notify_cancel():

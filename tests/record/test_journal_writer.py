@@ -238,7 +238,7 @@ def test_successes_are_kept_for_the_cache_until_they_are_committed(journal):
             journal.append(ended(number, output=value(text), cache_key="k"))
         assert journal.cached("k") == (RUN, action_id(2), value("2"))
     journal.flush().result(20)
-    assert journal._writer._reusable == {}
+    assert journal._writer.reusable("k") is None
     assert journal.cached("k") == (RUN, action_id(2), value("2"))
 
 
