@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook import errors
-from flyte_notebook.engine import bridge, failures, interrupt, output
+from flyte_notebook.engine import bridge, failures, forks, interrupt, output
 from flyte_notebook.engine.context import Call, Frame, Node, current_action, enter, leave
 from flyte_notebook.engine.runs import LiveRun, Origin, Settings
 from flyte_notebook.engine.submit import sealed
@@ -36,10 +36,16 @@ class Cell:
         self._owner = asyncio.current_task()
         self.raises = interrupt.may_raise(self._owner)
         """An interrupt ends this cell with a KeyboardInterrupt; elsewhere, as in a `gather`, with a CancelledError."""
+        self._generation = forks.generation
         self._lock = threading.Lock()
         self._ending = False
         self._closed = False
         self._owner_cancelled = False
+
+    @property
+    def forked(self) -> bool:
+        """See `context.Opener`."""
+        return self._generation != forks.generation
 
     def open(self, first_name: str) -> Node:
         """The root of this cell's run; see `context.Opener`."""
@@ -143,9 +149,10 @@ async def open_cell(
     cell = Cell(settings or Settings(), Origin(notebook, cell_id, source), recovery)
     caller = current_action()
     token = enter(Frame(None, cell, custom_context=dict(cell._settings.custom_context)))
-    with output.capturing(), _interruptible(cell, caller), _adopted(cell, caller):
+    with output.capturing(), _interruptible(cell, caller), _adopted(cell, caller), forks.guarded(cell.loop):
         try:
-            yield cell
+            with forks.Confined():
+                yield cell
         except asyncio.CancelledError as error:
             instead = await cell.take_cancellation()
             await _finish(cell, Phase.ABORTED, _cancelled_record(cell))

@@ -12,6 +12,7 @@ from contextvars import Context, ContextVar, Token
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from flyte_notebook.engine import forks
 from flyte_notebook.record import events
 from flyte_notebook.record.model import Phase
 
@@ -201,6 +202,10 @@ class Opener(Protocol):
     recovery: Recovery | None
     """What runs started here can recover."""
 
+    @property
+    def forked(self) -> bool:
+        """True in a child that was forked since it began: it is not its own."""
+
     def open(self, first_name: str) -> Node:
         """The root of the run; created at the first call and named after `first_name`."""
 
@@ -225,6 +230,13 @@ class Frame(NamedTuple):
         return self.opener.open(first_name)
 
     @property
+    def forked(self) -> bool:
+        """True in a child that was forked where this was current, by whatever way it comes back to it."""
+        if self.node is not None:
+            return self.node.run.forked
+        return self.opener is not None and self.opener.forked
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that everything of this run happens on."""
         if self.node is not None:
@@ -239,7 +251,11 @@ what their actions print goes to their logs only."""
 
 _frame: ContextVar[Frame | None] = ContextVar("flyte_notebook_frame", default=None)
 
-current_frame = _frame.get
+
+def current_frame() -> Frame | None:
+    """What the running code belongs to; None outside a run, where tasks are plain functions, as in a forked child."""
+    frame = _frame.get()
+    return None if frame is None or (forks.generation and frame.forked) else frame
 
 
 def enter(frame: Frame | None) -> Token[Frame | None]:
@@ -254,7 +270,7 @@ def leave(token: Token[Frame | None]) -> None:
 
 def narrowed(**changes: Any) -> Frame | None:
     """The current frame with `changes`, or None outside a run."""
-    frame = _frame.get()
+    frame = current_frame()
     return None if frame is None else frame._replace(**changes)
 
 
@@ -267,6 +283,6 @@ def call_in(context: Context) -> Call | None:
 
 def current_action() -> Call | None:
     """The action whose body runs here, or None outside any action."""
-    frame = _frame.get()
+    frame = current_frame()
     node = frame.node if frame is not None else None
     return node if isinstance(node, Call) else None

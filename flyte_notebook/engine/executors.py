@@ -17,6 +17,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flyte_notebook.engine import forks
 from flyte_notebook.record.codec import Encoded, converter, preview
 
 if TYPE_CHECKING:
@@ -171,15 +172,16 @@ class _Threads:
     IDLE_SECONDS = 0.5
 
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin without threads: they do not come along when a process is forked, and may have held the lock."""
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
-        self._pid = os.getpid()
 
     def start(self, *job: Any) -> None:
         """Run a job `(loop, context, func, values, finished)` in a thread."""
         with self._lock:
-            if self._pid != os.getpid():  # forked: the threads did not come along
-                self._idle, self._pid = [], os.getpid()
             worker = self._idle.pop() if self._idle else None
         if worker is None:
             worker = _Worker(self)
@@ -228,7 +230,8 @@ class _Worker(threading.Thread):
         finished: Callable[[bool, Any], None],
     ) -> None:
         try:
-            outcome = True, context.run(func, **values)
+            with forks.Confined():
+                outcome = True, context.run(func, **values)
         except BaseException as error:  # noqa: BLE001 - StopIteration, SystemExit and the rest travel as values
             outcome = False, error
         try:
@@ -260,3 +263,6 @@ def _close_leftover_loop() -> None:
 
 
 _threads = _Threads()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.renew)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -137,7 +138,7 @@ class _Capture:
     """Counts the runs alive; wraps the streams with the first and unwraps them with the last."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._count = 0
         self._handler = _LogHandler()
         self._tees: dict[str, _Tee] = {}
@@ -145,14 +146,14 @@ class _Capture:
     @contextlib.contextmanager
     def capturing(self) -> Iterator[None]:
         """Capture output of actions inside this block."""
-        with self._lock:
+        with self.lock:
             self._count += 1
             if self._count == 1:
                 self._install()
         try:
             yield
         finally:
-            with self._lock:
+            with self.lock:
                 self._count -= 1
                 if self._count == 0:
                     self._remove()
@@ -171,4 +172,15 @@ class _Capture:
         logging.getLogger().removeHandler(self._handler)
 
 
-capturing = _Capture().capturing
+_capture = _Capture()
+capturing = _capture.capturing
+
+
+def _after_fork() -> None:
+    global _partial_lock
+    # Another thread may have held them.
+    _partial_lock, _capture.lock = threading.Lock(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

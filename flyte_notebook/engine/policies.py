@@ -102,7 +102,7 @@ def _retryable(error: BaseException) -> bool:
 
 def _unwanted(call: Call) -> bool:
     """True when the action is to end, and not only its attempt."""
-    return call.cancelled is not None or call.parent.stopped
+    return call.cancelled is not None or call.parent.stopped or call.run.forked
 
 
 async def _decoded(call: Call, task: Callee) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flyte_notebook.engine import forks
 from flyte_notebook.engine.context import Call, Node, background
 from flyte_notebook.engine.crossings import Crossings
 from flyte_notebook.engine.executors import Slots
@@ -98,17 +99,9 @@ settled: list[Callable[[LiveRun], Awaitable[None]]] = []
 outcome here, before the code after the run goes on. Must not raise."""
 
 
-_generation = 0
-"""How many forks lie between this process and the one that imported the package; cheaper to ask than its pid."""
-
-
-def _forked() -> None:
-    global _generation
-    _generation += 1
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    # They are the parent's.
+    os.register_at_fork(after_in_child=live_runs.clear)
 
 
 class LiveRun:
@@ -145,7 +138,7 @@ class LiveRun:
         """How often the owner was cancelled for that: it takes as many back."""
         self.phase = Phase.RUNNING
         self.started_at = events.now()
-        self._generation = _generation
+        self._generation = forks.generation
         self._fingerprints: dict[Any, str] = {}
         self._parts: dict[Any, dict[str, str]] = {}
         self.seen: set[str] = set()
@@ -193,10 +186,15 @@ class LiveRun:
         watch.remove(self)
         live_runs.pop(self.name, None)
 
+    @property
+    def forked(self) -> bool:
+        """True in a child that was forked since the run began: it is not its own."""
+        return self._generation != forks.generation
+
     def publish(self, event: events.Event) -> None:
         """Put `event` on record and tell whoever listens."""
-        if self._generation != _generation:
-            # A child forked inside a task must not write the parent's history.
+        if self.forked:
+            # A child must not write its parent's history.
             return
         try:
             self._append(event)

@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flyte_notebook import errors
-from flyte_notebook.engine import bridge, failures, policies, reuse
+from flyte_notebook.engine import bridge, failures, forks, policies, reuse
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
 from flyte_notebook.engine.inline import breach
 from flyte_notebook.engine.recording import announce, ended, identified
@@ -185,7 +185,8 @@ async def _act(
     __tracebackhide__ = True
     token = enter(Frame(call, None, None, custom_context))
     try:
-        value = await policies.perform(call, task, values)
+        with forks.Confined():
+            value = await policies.perform(call, task, values)
         result, immutable = task.interface.encode_output(value)
         too_large = breach("Outputs", result, task.options.max_inline_io_bytes, task.name)
         if too_large is not None:

@@ -26,18 +26,19 @@ HINT = "blocks the event loop: make it a plain `def`, and it runs in a thread"
 
 class _Watch:
     def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin with nothing to watch: in a forked child, whose parent's thread did not come along."""
         self._changed = threading.Condition()
         self._runs: set[LiveRun] = set()
         self._thread: threading.Thread | None = None
         self._asked: dict[asyncio.AbstractEventLoop, float] = {}
         """Since when each loop owes an answer."""
-        self._pid = os.getpid()
 
     def add(self, run: LiveRun) -> None:
         """Watch the loop of `run`."""
         with self._changed:
-            if self._pid != os.getpid():  # forked: the thread did not come along
-                self._runs, self._thread, self._pid = set(), None, os.getpid()
             self._runs.add(run)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="flyte-watch", daemon=True)
@@ -78,3 +79,6 @@ class _Watch:
 
 
 watch = _Watch()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=watch.renew)

@@ -36,11 +36,12 @@ class Gate:
     def _empty(self) -> None:
         self._changed = threading.Condition()
         self._inside = 0
-        self._closed = False
+        self._forks = 0
+        """How many threads are about to fork."""
 
     def __enter__(self) -> None:
         with self._changed:
-            while self._closed:
+            while self._forks:
                 self._changed.wait()
             self._inside += 1
 
@@ -52,16 +53,15 @@ class Gate:
     def before_fork(self) -> None:
         """Let nobody in, wait, not for ever, until nobody is inside, and have connections closed."""
         with self._changed:
-            self._closed = True
-            empty = self._changed.wait_for(lambda: not self._inside, _PATIENCE)
-        if empty:
-            for tenant in list(self.tenants):
-                tenant.suspend()
+            self._forks += 1
+            if self._changed.wait_for(lambda: not self._inside, _PATIENCE):
+                for tenant in list(self.tenants):
+                    tenant.suspend()
 
     def after_in_parent(self) -> None:
-        """Let everybody in again."""
+        """Let everybody in again, unless another thread forks as well."""
         with self._changed:
-            self._closed = False
+            self._forks -= 1
             self._changed.notify_all()
 
     def after_in_child(self) -> None:
