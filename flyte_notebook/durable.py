@@ -37,7 +37,9 @@ def sleep_start() -> float:
 
 
 async def _sleep(seconds: float) -> None:
-    await asyncio.sleep(max(0.0, sleep_start() + seconds - clock.time()))
+    rest = sleep_start() + seconds - clock.time()
+    # Never longer than asked for: the clock may have been set back since.
+    await asyncio.sleep(min(max(0.0, rest), seconds))
 
 
 def _sleep_blocking(seconds: float) -> None:

@@ -137,7 +137,7 @@ class LiveRun:
         self.owner_cancelled = 0
         """How often the owner was cancelled for that: it takes as many back."""
         self.phase = Phase.RUNNING
-        self.started_at = events.now()
+        self.started_at = _started()
         self._generation = forks.generation
         self._fingerprints: dict[Any, str] = {}
         self._parts: dict[Any, dict[str, str]] = {}
@@ -274,6 +274,13 @@ class LiveRun:
                 self.crossings.end(self.name)
                 for hook in tuple(settled):
                     await hook(self)
+
+
+def _started() -> float:
+    """When a run that begins now has begun."""
+    if not live_runs:
+        events.set_clock()
+    return events.now()
 
 
 def _fresh_name(first_name: str) -> str:

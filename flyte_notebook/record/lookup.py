@@ -57,7 +57,7 @@ _RUNS = """
            -- Actions are numbered from 0 without gaps; counting them would read them all.
            (SELECT coalesce(max(a.key) - (runs.key << 32) + 1, 0) FROM actions AS a
             WHERE a.key >= runs.key << 32 AND a.key < (runs.key + 1) << 32)
-    FROM runs {} ORDER BY started DESC, key DESC LIMIT ?
+    FROM runs {} ORDER BY key DESC LIMIT ?
 """
 
 
@@ -162,5 +162,5 @@ def find(connection: sqlite3.Connection, path: Path, prefix: str) -> Run:
 
 
 def _latest(connection: sqlite3.Connection) -> list[str]:
-    sql = "SELECT name FROM runs ORDER BY started DESC, key DESC LIMIT ?"
+    sql = "SELECT name FROM runs ORDER BY key DESC LIMIT ?"
     return [name for (name,) in connection.execute(sql, (_CANDIDATES,))]
