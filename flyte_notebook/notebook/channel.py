@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 TARGET = "flyte_notebook"
 
 _LONGEST_ERROR = 300
+_REMEMBERED = 16
+"""Finished trees that are kept for pages; each is at most a few MB."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +61,9 @@ class Conversations:
         self._comms: set[BaseComm] = set()
         self._going: dict[str, Resumed] = {}
         """The runs that are being resumed here, by the name of the one that failed."""
-        self._unkept: dict[str, dict[str, Any]] = {}
-        """Finished trees that no page has said to have put into its notebook, by the name of the run that failed."""
+        self._finished: dict[str, dict[str, Any]] = {}
+        """Finished trees, by the name of the run that failed. Not for one page once: it may be loaded anew before its
+        notebook is saved, and then knows of the failed run only."""
         self._working: set[asyncio.Task[None]] = set()
 
     def open(self, undo: contextlib.ExitStack) -> None:
@@ -98,8 +101,6 @@ class Conversations:
                 self._do(partial(self._answer, comm, name))
             case "resume" if isinstance(name, str):
                 self._do(partial(self._resume, comm, name, asked.get("keep") is True))
-            case "kept" if isinstance(name, str):
-                self._unkept.pop(name, None)
             case _:
                 for resumed in list(self._going.values()):
                     resumed.heard(comm, asked)
@@ -121,8 +122,8 @@ class Conversations:
     # --- the plan -----------------------------------------------------------------------------------------------------
 
     async def _answer(self, comm: BaseComm, name: str) -> None:
-        if name in self._unkept:
-            comm.send(self._unkept[name])
+        if name in self._finished:
+            comm.send(self._finished[name])
             return
         counted, error = Plan(0, 0), None
         try:
@@ -156,9 +157,14 @@ class Conversations:
         finally:
             del self._going[name]
             if going.saved is not None:
-                self._unkept[name] = going.saved
+                self._finish(name, going.saved)
                 going.send(going.saved)
             going.send({"type": "closed"})
+
+    def _finish(self, name: str, saved: dict[str, Any]) -> None:
+        self._finished[name] = saved
+        if len(self._finished) > _REMEMBERED:
+            del self._finished[next(iter(self._finished))]
 
     async def _run(self, going: Resumed, keep: bool) -> None:
         run = Run(going.failed, open_store())

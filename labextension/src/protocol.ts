@@ -128,9 +128,7 @@ export interface Plan {
 export type SaidByTree =
   | ToKernel
   | { type: "plan"; run: string }
-  | { type: "resume"; run: string; keep: boolean }
-  /** The finished tree is in the notebook now. */
-  | { type: "kept"; run: string };
+  | { type: "resume"; run: string; keep: boolean };
 
 /** What it is told, besides what the view of a live run is. `run` is the failed one. */
 export type ToldToTree =

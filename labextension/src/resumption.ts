@@ -131,7 +131,6 @@ export class Resumption {
         break;
       case "saved":
         this.going = false;
-        this.#send({ type: "kept", run: told.run });
         this.keep(told.bundle);
         break;
       default:
