@@ -63,7 +63,10 @@ lab: $(VENV)/.demo ## open the notebooks in JupyterLab
 
 # --- for developers ----------------------------------------------------------------------------------------------------
 
-test: test-frontend test-python test-older-ipykernel test-notebooks test-browser ## everything: unit, property, crash, notebooks, TypeScript, browser
+# The longest first, and two at a time, because much of it waits; what one prints comes when it has ended.
+test: $(VENV)/.dev labextension/node_modules/.yarn-state.yml ## everything: unit, property, crash, notebooks, TypeScript, browser
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target \
+		test-python test-browser test-older-ipykernel test-notebooks test-frontend
 	@echo "All tests ran, and passed."
 
 test-python: $(VENV)/.dev ## unit, property and package tests
