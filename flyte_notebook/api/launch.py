@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flyte_notebook import errors
@@ -162,20 +163,22 @@ async def _run(
     recovery: Recovery | None = None,
 ) -> Run:
     __tracebackhide__ = True
-    origin = engine_runs.current_origin()
-    async with open_cell(
-        notebook=origin.notebook, cell_id=origin.cell_id, settings=settings, recovery=recovery or _of_cell()
-    ) as cell:
+    origin = replace(engine_runs.current_origin(), source=None)
+    async with open_cell(origin, settings=settings, recovery=recovery or _inherited()) as cell:
         value = await submit(task, args, kwargs)
         cell.result(value, task.interface)
     assert cell.run is not None
     return Run(cell.run.name, cell.run.store, value, task.interface)
 
 
-def _of_cell() -> Recovery | None:
-    """What the cell that this code runs in recovers (`%%flyte --resume`): it holds for the runs started there as well."""
+def _inherited() -> Recovery | None:
+    """What the cell or the run that this code belongs to recovers: it holds for the runs started there as well."""
     frame = current_frame()
-    return frame.opener.recovery if frame is not None and frame.node is None and frame.opener is not None else None
+    if frame is None:
+        return None
+    if frame.node is not None:
+        return frame.node.run.recovery
+    return frame.opener.recovery if frame.opener is not None else None
 
 
 run = Runner(Settings()).run

@@ -92,11 +92,19 @@ def _begun(run: Run) -> tuple[Run, Action]:
         if (root := tried.action) is not None:
             return tried, root
         try:
-            tried = Run(tried.record.resumed_from or tried.name, run.store)
-            tried.record  # noqa: B018 - it may have been cleaned away
+            before = Run(tried.record.resumed_from or tried.name, run.store)
+            if before.record.execution is not None and _first_task(before) != _first_task(run):
+                # What it resumes is the cell, or the run, that it was started in.
+                break
+            tried = before
         except RunNotFoundError:
             break
     raise ResumeError(f"{run.name} ended before its task was on record: start it anew")
+
+
+def _first_task(run: Run) -> str:
+    # A run that was given a name is not told apart: it has to be started anew.
+    return run.name.rpartition("-")[0]
 
 
 async def recovery_of(run: Run, keep: bool) -> Recovery | None:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 class Cell:
     """What an open cell offers to whoever runs its code."""
 
-    def __init__(self, settings: Settings, origin: Origin, recovery: Recovery | None = None) -> None:
+    def __init__(
+        self, settings: Settings, origin: Origin, recovery: Recovery | None = None, within: str | None = None
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.run: LiveRun | None = None
         """The run, once a task was called."""
@@ -33,6 +35,7 @@ class Cell:
         self._settings = settings
         self._origin = origin
         self.recovery = recovery
+        self._within = within
         self._owner = asyncio.current_task()
         self.raises = interrupt.may_raise(self._owner)
         """An interrupt ends this cell with a KeyboardInterrupt; elsewhere, as in a `gather`, with a CancelledError."""
@@ -55,7 +58,7 @@ class Cell:
                     raise errors.ActionAbortedError(
                         f"{first_name} was called after its cell had ended: await it in the cell that makes it"
                     )
-                self.run = LiveRun(first_name, self._settings, self._origin, self.loop, self.recovery)
+                self.run = LiveRun(first_name, self._settings, self._origin, self.loop, self.recovery, self._within)
                 self.run.owner = self._owner
         return self.run.root
 
@@ -129,12 +132,7 @@ class Cell:
 
 @contextlib.asynccontextmanager
 async def open_cell(
-    *,
-    source: str | None = None,
-    cell_id: str | None = None,
-    notebook: str | None = None,
-    settings: Settings | None = None,
-    recovery: Recovery | None = None,
+    origin: Origin | None = None, *, settings: Settings | None = None, recovery: Recovery | None = None
 ) -> AsyncIterator[Cell]:
     """Inside this block a task call is an action; the first one creates the run, which resumes that of `recovery`.
 
@@ -146,8 +144,9 @@ async def open_cell(
         JournalError: the record could not be written.
     """
     __tracebackhide__ = True
-    cell = Cell(settings or Settings(), Origin(notebook, cell_id, source), recovery)
     caller = current_action()
+    within = caller.run.name if caller is not None else None
+    cell = Cell(settings or Settings(), origin or Origin(), recovery, within)
     token = enter(Frame(None, cell, custom_context=dict(cell._settings.custom_context)))
     with output.capturing(), _interruptible(cell, caller), _adopted(cell, caller), forks.guarded(cell.loop):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict, deque
@@ -62,8 +63,10 @@ class Recovery:
         self._let_go = time.perf_counter()
 
     @classmethod
-    def load(cls, store: Store, run: str, *, keep: bool = False) -> Recovery:
-        """Read the record of `run`. Takes a fraction of a second for 10,000 actions: not for the loop's thread.
+    def load(cls, store: Store, run: str, *, keep: bool = False, cell: bool = False) -> Recovery:
+        """Read the record of `run`, and of all that its cell has started if it is the `cell` that is resumed.
+
+        Takes a fraction of a second for 10,000 actions: not for the loop's thread.
 
         Raises:
             RunNotFoundError: it is not on record.
@@ -73,7 +76,7 @@ class Recovery:
         store.journal.flush().result()
         must_be_over(store.journal.run(run))
         self = cls(store, run, keep=keep)
-        history = list(_history(store, run))
+        history = list(_history(store, run, cell))
         for found in history:
             self._place(found)
         known = set[tuple[str, str]]()
@@ -196,26 +199,34 @@ class Recovery:
             level.extend(self._children.get((found.run, past.id), ()))
 
 
-def _history(store: Store, run: str) -> Iterator[Found]:
-    """The ended actions of `run`, of the one that it resumed, and so on, as far as they are on record.
-
-    A cell's run counts with those that `flyte.run` has started in it.
-    """
+def _history(store: Store, run: str, cell: bool) -> Iterator[Found]:
+    """The ended actions of `run`, of the one that it resumed, and so on, as far as they are on record."""
+    recorded = store.journal.runs()
+    by_name = {each.name: each for each in recorded}
     seen = set[str]()
     name: str | None = run
-    while name is not None and name not in seen:
+    # One that was cleaned away ends the chain: what had been recovered from it is in the run that did so.
+    while name is not None and name not in seen and (resumed := by_name.get(name)) is not None:
         seen.add(name)
-        try:
-            recorded = store.journal.run(name)
-            listed = [Found(name, past) for past in store.journal.past(name)]
-            for other in store.journal.runs() if recorded.source is not None else ():
-                if recorded.started(other):
-                    listed += [Found(other.name, past) for past in store.journal.past(other.name)]
-        except RunNotFoundError:
-            # It was cleaned away; what had been recovered from it is in the run that did so.
-            return
-        yield from listed
-        name = recorded.resumed_from
+        with contextlib.suppress(RunNotFoundError):
+            for each in (resumed, *_with(resumed, recorded, cell)):
+                yield from (Found(each.name, past) for past in store.journal.past(each.name))
+        name = resumed.resumed_from
+
+
+def _with(run: Run, recorded: list[Run], cell: bool) -> Iterator[Run]:
+    """The runs that are resumed with `run`: those started in its actions, and, of a `cell`, those that this has started.
+
+    The own run of a cell is always resumed with the others: it is the cell that runs again.
+    """
+    inside = {run.name}
+    # Oldest first: a run comes after the one that it was started in.
+    for other in reversed(recorded):
+        if other.name not in inside and (
+            other.within in inside or ((cell or run.source is not None) and run.beside(other))
+        ):
+            inside.add(other.name)
+            yield other
 
 
 def must_be_over(run: Run) -> None:

@@ -83,6 +83,8 @@ class Origin:
     notebook: str | None = None
     cell_id: str | None = None
     source: str | None = None
+    execution: str | None = None
+    """What one execution of a cell has for all the runs that it starts."""
 
 
 def _process_origin() -> Origin:
@@ -114,6 +116,7 @@ class LiveRun:
         origin: Origin,
         loop: asyncio.AbstractEventLoop | None = None,
         recovery: Recovery | None = None,
+        within: str | None = None,
     ) -> None:
         if background.get():
             settings = replace(settings, hide=True)
@@ -150,12 +153,12 @@ class LiveRun:
         live_runs[self.name] = self
         watch.add(self)
         try:
-            self._begin(origin)
+            self._begin(origin, within)
         except BaseException:
             self._forget()
             raise
 
-    def _begin(self, origin: Origin) -> None:
+    def _begin(self, origin: Origin, within: str | None) -> None:
         recovery = self.recovery
         kept = {"keep": True} if recovery is not None and recovery.keep else {}
         self.publish(
@@ -168,6 +171,8 @@ class LiveRun:
                 recovery.run if recovery is not None else None,
                 self.settings.hide,
                 self.settings.recorded() | kept,
+                origin.execution,
+                within,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from flyte_notebook.api.resume import needs, undefined
@@ -29,7 +30,7 @@ async def run_again(shell: InteractiveShell, run: Run, keep: bool) -> Run:
     first, _, body = source.lstrip().partition("\n")
     line = f"{plain_options(first)} --resume {run.name}{' --keep' if keep else ''}".strip()
     record = run.record
-    new = await cell.run_again(shell, line, body, Origin(record.notebook, record.cell_id, source))
+    new = await cell.run_again(shell, line, body, Origin(record.notebook, record.cell_id, source, token_hex(8)))
     if new is None:
         raise ResumeError(f"the cell of {run.name} calls no task any more")
     return new

@@ -70,12 +70,9 @@ class CellBlock:
         __tracebackhide__ = True
         words = CELL.parse(self.line)
         bind_names(self.shell.user_ns, words)
-        where = self.where
         image = words.values.get("--image")
         self._opened = engine_cell.open_cell(
-            source=where.source,
-            cell_id=where.cell_id,
-            notebook=where.notebook,
+            self.where,
             settings=Settings(
                 hide="--hide" in words.switches,
                 cache=words.values.get("--cache"),

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.async_helpers import get_asyncio_loop
@@ -172,7 +173,7 @@ class Conversations:
         record = run.record
         going.of_cell = record.source is not None
         view.elsewhere.set(going)
-        with cell.standing_in(Origin(record.notebook, record.cell_id)):
+        with cell.standing_in(Origin(record.notebook, record.cell_id, execution=token_hex(8))):
             await run.resume.aio(keep=keep)
 
 

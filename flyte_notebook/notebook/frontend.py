@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def origin(shell: InteractiveShell, source: str | None = None) -> Origin:
     """Where the running code was typed. Without a front end that says so, the working folder stands for the notebook."""
-    return Origin(os.environ.get("JPY_SESSION_NAME") or os.getcwd(), cell_id(shell), source)
+    notebook = os.environ.get("JPY_SESSION_NAME") or os.getcwd()
+    return Origin(notebook, cell_id(shell), source, _execution(shell))
 
 
 def cell_id(shell: InteractiveShell) -> str | None:
@@ -50,6 +51,12 @@ def is_terminal(shell: InteractiveShell) -> bool:
 def remark(text: str) -> None:
     """Tell the reader something in one line, beside the cell's output."""
     sys.stderr.write(f"flyte_notebook: {text}\n")
+
+
+def _execution(shell: InteractiveShell) -> str:
+    """What tells this execution of a cell from others of this process."""
+    found = _request(shell).get("header", {}).get("msg_id")
+    return found if isinstance(found, str) else str(shell.execution_count)
 
 
 def _request(shell: InteractiveShell) -> dict[str, Any]:

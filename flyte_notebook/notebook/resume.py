@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
@@ -37,13 +38,18 @@ def resumable(shell: InteractiveShell, wanted: str, where: Origin) -> model.Run:
             raise UsageError(str(error)) from None
     here = [run for run in journal.runs() if run.notebook == where.notebook]
     mine = [run for run in here if _of_cell(shell, run, where)]
-    candidates = mine or here
-    found = next(iter(candidates), None)
-    # A cell that calls tasks itself, and `flyte.run` as well: its own run, which knows of the other.
-    found = next((run for run in candidates if found is not None and run.started(found)), found)
-    if found is None:
+    candidates = [run for run in mine or here if run.within is None]
+    if not candidates:
         raise UsageError(f"nothing to resume: no run of this notebook is on record. {_candidates(journal)}")
-    return found
+    last = candidates[0]
+    return _spokesman([last, *(run for run in candidates if run is not last and run.beside(last))])
+
+
+def _spokesman(runs: list[model.Run]) -> model.Run:
+    """Of what one execution of a cell has started, newest first: its own run, else one that has not succeeded."""
+    own = (run for run in runs if run.source is not None)
+    unsuccessful = (run for run in runs if run.phase is not Phase.SUCCEEDED)
+    return next(chain(own, unsuccessful, runs))
 
 
 def _of_cell(shell: InteractiveShell, run: model.Run, where: Origin) -> bool:
@@ -73,7 +79,7 @@ async def recovery(run: model.Run, keep: bool) -> Recovery | None:
         frontend.remark(f"{run.name} had succeeded: this run starts afresh")
         return None
     try:
-        found = await asyncio.to_thread(Recovery.load, open_store(), run.name, keep=keep)
+        found = await asyncio.to_thread(Recovery.load, open_store(), run.name, keep=keep, cell=True)
     except ResumeError as error:
         raise UsageError(str(error)) from None
     kept = ", also where the code has changed" if keep else ""

@@ -46,6 +46,10 @@ class RunStarted(NamedTuple):
     """True when the cell asked that task output stays out of the cell (`--hide`)."""
     options: Mapping[str, Any] = {}
     """JSON-able run options worth showing: mode, labels, project, domain, custom context."""
+    execution: str | None = None
+    """What the runs that one execution of a cell starts have in common; None outside cells."""
+    within: str | None = None
+    """The name of the run in one of whose actions this one was started."""
 
 
 class TaskSeen(NamedTuple):

@@ -158,7 +158,7 @@ class Ledger:
         row = (
             rows.storable(event.run), "RUNNING", event.at, event.notebook and rows.storable(event.notebook),
             event.cell_id, event.resumed_from,
-            socket.gethostname(), os.getpid(), self._byte, int(event.hide), rows.dump_mapping(event.options),
+            socket.gethostname(), os.getpid(), self._byte, int(event.hide), rows.dump_options(event),
             event.source and rows.storable(event.source),
         )  # fmt: skip
         connection = self._opened()

@@ -117,6 +117,7 @@ def _run(connection: sqlite3.Connection, path: Path, row: tuple[Any, ...]) -> Ru
     run = _found(connection, path, row)
     started, extra, notebook, cell_id, source, resumed_from, options, actions = row[7:]
     error = run.died or rows.load_error(rows.parse(extra).get("error"))
+    asked, execution, within = rows.load_options(options)
     ended = run.ended if run.ended is not None or not run.over else started
     return Run(
         name=run.name,
@@ -131,21 +132,25 @@ def _run(connection: sqlite3.Connection, path: Path, row: tuple[Any, ...]) -> Ru
         pid=row[6],
         resumed_from=resumed_from,
         actions=actions,
-        options=rows.parse(options),
+        options=asked,
+        execution=execution,
+        within=within,
         died=run.died is not None,
     )
 
 
 def find(connection: sqlite3.Connection, path: Path, prefix: str) -> Run:
-    """The run of this name, or the only one whose name begins so; the newest for an empty prefix.
+    """The run of this name, or the only one whose name begins so; for an empty prefix the newest.
+
+    That is the newest of those that were not started by an action of another.
 
     Raises:
         RunNotFoundError: none, or several; the message names candidates.
     """
     if not prefix:
-        newest = runs(connection, path, 1)
-        if newest:
-            return newest[0]
+        newest = connection.execute(_RUNS.format("WHERE json_extract(options, '$.within') IS NULL"), (1,)).fetchone()
+        if newest is not None:
+            return _run(connection, path, newest)
     prefix = rows.storable(prefix)
     # A range and not LIKE, whose wildcards occur in names.
     beginning = _RUNS.format("WHERE name >= ? AND name < ? || char(1114111)")

@@ -49,17 +49,18 @@ class Run:
     """JSON-able: how it was asked to behave."""
     died: bool = False
     """True when its kernel died before it ended: `ended_at` is then the last that is known of it."""
+    execution: str | None = None
+    """What the runs that one execution of a cell has started have in common."""
+    within: str | None = None
+    """The name of the run in one of whose actions this one was started, by `flyte.run`."""
 
-    def started(self, other: Run) -> bool:
-        """True when this is the run of a cell, and `other` one that was started in it, by `flyte.run`."""
-        where = self.notebook, self.cell_id, self.host, self.pid
-        return (
-            self.source is not None
-            and other.source is None
-            and where == (other.notebook, other.cell_id, other.host, other.pid)
-            and self.started_at <= other.started_at
-            and (self.died or self.ended_at is None or other.started_at <= self.ended_at)
-        )
+    def beside(self, other: Run) -> bool:
+        """True when one execution of a cell has started both."""
+        return self.execution is not None and self._of == other._of
+
+    @property
+    def _of(self) -> tuple[object, ...]:
+        return self.execution, self.pid, self.host, self.cell_id, self.notebook
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Replay:
             tasks = connection.execute(_TASKS, (run.key,)).fetchall()
         started, notebook, cell_id, source, resumed_from, hide, options = header[:7]
         yield events.RunStarted(
-            run.name, started, notebook, cell_id, source, resumed_from, bool(hide), json.loads(options)
+            run.name, started, notebook, cell_id, source, resumed_from, bool(hide), *rows.load_options(options)
         )
         for name, fingerprint, task_source, declarations, parts in tasks:
             yield events.TaskSeen(run.name, name, fingerprint, task_source, json.loads(declarations), json.loads(parts))

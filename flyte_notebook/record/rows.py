@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from flyte_notebook.record.encoded import Encoded
+from flyte_notebook.record.events import RunStarted
 from flyte_notebook.record.model import ErrorRecord
 
 Row: TypeAlias = list[Any]
@@ -85,3 +86,19 @@ def load_error(dumped: list[Any] | None) -> ErrorRecord | None:
 def dump_mapping(mapping: Mapping[str, Any]) -> str:
     """A mapping as JSON; what JSON cannot say becomes its `str`."""
     return json.dumps(dict(mapping), default=str)
+
+
+def dump_options(run: RunStarted) -> str:
+    """How a run was asked to behave, and what started it, as JSON."""
+    started = {name: value for name in _STARTED if (value := getattr(run, name)) is not None}
+    return dump_mapping({**run.options, **started})
+
+
+def load_options(text: str) -> tuple[dict[str, Any], str | None, str | None]:
+    """Options, execution and surrounding run, as in `RunStarted`."""
+    options = parse(text)
+    execution, within = (options.pop(name, None) for name in _STARTED)
+    return options, execution, within
+
+
+_STARTED = ("execution", "within")

@@ -16,7 +16,7 @@ import flyte_notebook as flyte
 from flyte_notebook import errors
 from flyte_notebook.engine.bridge import patch_loop
 from flyte_notebook.engine.cell import open_cell
-from flyte_notebook.engine.runs import live_runs
+from flyte_notebook.engine.runs import Origin, live_runs
 from tests.loops import run_async
 
 env = flyte.TaskEnvironment("endings")
@@ -329,7 +329,7 @@ def test_a_failed_or_aborted_run_has_no_outputs():
 
 def test_a_cell_has_no_inputs():
     async def cell() -> None:
-        async with open_cell(source="await quick(7)"):
+        async with open_cell(Origin(source="await quick(7)")):
             await quick(7)
 
     run_async(cell())

@@ -785,6 +785,44 @@ def test_each_caller_of_durable_time_has_its_own():
 # --- what cannot be resumed -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("sync", [False, True])
+def test_runs_that_a_task_starts_are_recovered_with_its_own(sync):
+    env = flyte.TaskEnvironment("starts")
+
+    @env.task
+    async def leaf(n: int) -> int:
+        ran[n] += 1
+        return n
+
+    @env.task
+    async def inner(n: int) -> int:
+        total = sum([await leaf(i) for i in range(n)])
+        if n == 5 and broken():
+            raise ValueError("inner")
+        ran["inner", n] += 1
+        return total
+
+    @env.task
+    async def middle(n: int) -> int:
+        return (await flyte.run.aio(inner, n)).outputs()[0]
+
+    @env.task
+    async def outer() -> list[int]:
+        return [(await flyte.run.aio(inner, 3)).outputs()[0], await middle(5)]
+
+    @env.task
+    def outer_sync() -> list[int]:
+        return [flyte.run(inner, 3).outputs()[0], flyte.run(middle, 5).outputs()[0]]
+
+    failed(outer_sync if sync else outer)
+    first = flyte.api.run.find_run()
+    assert first.name.startswith("outer")
+    assert ran == {0: 2, 1: 2, 2: 2, 3: 1, 4: 1, ("inner", 3): 1}
+    mend()
+    assert first.resume().outputs()[0] == [3, 10]
+    assert ran == {0: 2, 1: 2, 2: 2, 3: 1, 4: 1, ("inner", 3): 1, ("inner", 5): 1}
+
+
 def test_a_run_that_succeeded_starts_afresh_and_says_so():
     _, _, main = program()
     mend()

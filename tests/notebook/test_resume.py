@@ -144,6 +144,47 @@ def test_a_killed_cell_that_had_started_a_run_is_resumed_with_it(tmp_path, how) 
     assert ran == ["1", "0", "1", "2", "3", "3", "4", "5"]
 
 
+PAIR = """%%flyte
+@env.task
+async def pair(n: int) -> list[int]:
+    return [await item(n), await item(n)]
+"""
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "flyte.run(item, 1)\nflyte.run(pair, 2)\nflyte.run(main, 10)",
+        "import asyncio\nawait asyncio.gather(flyte.run.aio(main, 10), flyte.run.aio(item, 1), flyte.run.aio(pair, 2))",
+        "try:\n    flyte.run(main, 10)\nfinally:\n    flyte.run(pair, 2)\n    flyte.run(item, 1)",
+    ],
+)
+def test_a_cell_that_only_starts_runs_is_resumed_with_all_of_them(failed: Shell, cell: str) -> None:
+    failed.ok(PAIR)
+    failed.names["ran"].clear()
+    assert "bad item 7" in str(failed.run(f"%%flyte\n{cell}").error)
+    before = [run.name for run in flyte_notebook.runs()[:3]]
+    failed.ok(MENDED)
+    failed.ok(f"%%flyte --resume --keep\n{cell}")
+    # 0 to 9 in main, 1 alone, 2 twice in pair.
+    assert again(failed) == {**dict.fromkeys(range(10), 1), 1: 2, 2: 3, 7: 2}
+    after = [run.record for run in flyte_notebook.runs()[:3]]
+    assert [run.phase for run in after] == ["SUCCEEDED"] * 3
+    assert {run.resumed_from for run in after} <= set(before)
+    assert "had succeeded: this run starts afresh" in failed.ok(f"%%flyte --resume\n{cell}").complained
+
+
+def test_what_an_earlier_execution_of_the_cell_has_done_is_not_recovered(failed: Shell) -> None:
+    cell = "flyte.run(item, 1)\nflyte.run(main, 10)"
+    failed.run(f"%%flyte\n{cell}")
+    failed.run(TASKS.replace("in (7,)", "in (1,)"))
+    assert "bad item 1" in str(failed.run(f"%%flyte\n{cell}").error)
+    failed.names["ran"].clear()
+    failed.run(TASKS)
+    failed.run(f"%%flyte --resume --keep\n{cell}")
+    assert again(failed) == {**dict.fromkeys(range(8), 1), 1: 2}
+
+
 def test_without_one_of_its_own_it_is_the_last_of_the_notebook(failed: Shell) -> None:
     first = newest()
     failed.ok(MENDED)
