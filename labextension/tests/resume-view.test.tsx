@@ -76,10 +76,10 @@ test("a failed run offers what the kernel has counted", async () => {
   await settle();
   session.plan({ changed: 1 });
   await settle();
-  expect(buttons()).toEqual(["Resume: 1"]);
+  expect(buttons()).toEqual(["Run what changed: 1", "Keep every success: 1"]);
   session.plan({ changed: 0, keep: 0 });
   await settle();
-  expect(buttons()).toEqual(["Resume"]);
+  expect(buttons()).toEqual(["Run what changed: 0", "Keep every success: 0"]);
 });
 
 test.each(["ABORTED", "TIMED_OUT"] as const)("so does one that ended %s", async phase => {

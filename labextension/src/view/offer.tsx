@@ -18,13 +18,12 @@ interface Choice {
 }
 
 function choices({ changed, keep }: Plan): Choice[] {
-  const runChanged = "Recover what succeeded and is unchanged; run what failed, changed or never ran";
-  if (changed === keep) {
-    // A cell may fail outside its tasks: then all that is on record has succeeded.
-    return [{ keep: false, label: keep === 0 ? "Resume" : `Resume: ${number(keep)}`, title: runChanged }];
-  }
   return [
-    { keep: false, label: `Run what changed: ${number(changed)}`, title: runChanged },
+    {
+      keep: false,
+      label: `Run what changed: ${number(changed)}`,
+      title: "Recover what succeeded and is unchanged; run what failed, changed or never ran",
+    },
     {
       keep: true,
       label: `Keep every success: ${number(keep)}`,
