@@ -95,9 +95,14 @@ def outside_names(code: CodeType) -> set[str]:
     names = set(code.co_freevars)
     for each in nested(code):
         for instruction in dis.get_instructions(each):
-            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"):
+            if instruction.opname in _OUTSIDE:
                 names.add(instruction.argval)
     return names
+
+
+_OUTSIDE = frozenset(
+    ["LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF", "STORE_GLOBAL", "DELETE_GLOBAL"]
+)
 
 
 class _Stripper(ast.NodeTransformer):
@@ -145,6 +150,8 @@ class _Reader(ast.NodeVisitor):
         self._uses = uses
         self._outside = outside
         self._depth = 0
+        self._annotating = False
+        """In an annotation of the function itself, which is read around it."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._function(node)
@@ -164,13 +171,17 @@ class _Reader(ast.NodeVisitor):
             annotations = [a.annotation for a in _arguments(node.args) if a.annotation is not None]
             returns = getattr(node, "returns", None)
             body = node.body if isinstance(node.body, list) else [node.body]
-            for part in (*annotations, *([returns] if returns is not None else []), *body):
+            self._annotating = True
+            for part in (*annotations, *([returns] if returns is not None else [])):
+                self.visit(part)
+            self._annotating = False
+            for part in body:
                 self.visit(part)
         self._depth -= 1
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
-            self._uses.chains.add((node.id,))
+            self._read((node.id,))
         elif node.id in self._outside:
             self._uses.changed.add(node.id)
 
@@ -179,7 +190,7 @@ class _Reader(ast.NodeVisitor):
         if chain is None:
             self.generic_visit(node)
         elif isinstance(node.ctx, ast.Load):
-            self._uses.chains.add(chain)
+            self._read(chain)
         else:
             self._changed(node.value)
 
@@ -203,13 +214,18 @@ class _Reader(ast.NodeVisitor):
         if node.module is not None and not node.level:
             self._uses.imports.update((node.module, alias.name) for alias in node.names)
 
+    def _read(self, chain: tuple[str, ...]) -> None:
+        # A local variable is none of the global ones that happen to have its name.
+        if self._annotating or chain[0] in self._outside:
+            self._uses.chains.add(chain)
+
     def _changed(self, target: ast.expr) -> None:
         while isinstance(target, ast.Attribute | ast.Subscript):
             target = target.value
         if isinstance(target, ast.Name):
             if target.id in self._outside:
                 self._uses.changed.add(target.id)
-            self._uses.chains.add((target.id,))
+            self._read((target.id,))
 
 
 def _arguments(args: ast.arguments) -> list[ast.arg]:

@@ -302,6 +302,49 @@ def test_generators_of_random_numbers_count_by_type():
     assert fingerprint(cells["main"]) == before
 
 
+LOCALS = {
+    "an argument": "def main(x): return x + x.real",
+    "a keyword": "def main(a, *, x=1): return a + x",
+    "starred": "def main(*x): return x[0]",
+    "assigned": "def main(a):\n    x = a\n    x.b = 1\n    return x.real",
+    "a loop": "def main(a):\n    for x in a: print(x)",
+    "a comprehension": "def main(a): return [x.real for x in a] + list(x for x in a)",
+    "a lambda": "def main(a): return sorted(a, key=lambda x: x.real)",
+    "an inner function": "def main(a):\n    def inner(x): return x\n    return inner(a)",
+    "of the function around": "def main(x):\n    def inner(): return x\n    return inner()",
+    "with": "def main(a):\n    with a as x: x.close()",
+    "except": "def main(a):\n    try: a()\n    except OSError as x: print(x.args)",
+    "a walrus": "def main(a): return x if (x := a) else 0",
+    "a match": "def main(a):\n    match a:\n        case [x]: return x",
+    "of a helper": "def helper(x): return x\ndef main(a): return helper(a)",
+    "of a method": "class A:\n    def run(self, x): return x\ndef main(a): return A().run(a)",
+    "an import": "def main():\n    import math as x\n    return x.pi",
+}
+
+
+@pytest.mark.parametrize("program", LOCALS.values(), ids=LOCALS)
+def test_a_local_variable_is_none_of_the_globals_of_its_name(program):
+    with warnings.catch_warnings():
+        # A large one would be remarked upon.
+        warnings.simplefilter("error")
+        found = {main_of(f"{program}\n{value}") for value in ("", "x = 1", "x = 2", "x = 'y' * 2**21")}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "def main(a): return x + a",
+        "def main(a): return [x for a in a]",
+        "def main(a): return lambda a: x",
+        "def main(a: x): return a",
+        "def main(a):\n    class B:\n        b = x\n    return B",
+    ],
+)
+def test_the_global_of_that_name_counts_where_it_is_meant(program):
+    assert main_of(f"x = int\n{program}") != main_of(f"x = str\n{program}")
+
+
 def test_functions_that_refer_to_each_other_have_a_fingerprint():
     program = """
     def even(n): return True if n == 0 else odd(n - 1)
