@@ -93,7 +93,8 @@ def _begun(run: Run) -> tuple[Run, Action]:
             return tried, root
         try:
             before = Run(tried.record.resumed_from or tried.name, run.store)
-            if before.record.execution is not None and _first_task(before) != _first_task(run):
+            started = before.record.execution or run.record.within
+            if started is not None and _first_task(before) != _first_task(run):
                 # What it resumes is the cell, or the run, that it was started in.
                 break
             tried = before

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flyte_notebook.errors import ResumeError, RunNotFoundError
 from flyte_notebook.record import events
+from flyte_notebook.record.lineage import lineage
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Found(NamedTuple):
 
     run: str
     past: Past
+    link: int = 0
+    """How many times that run has been resumed since."""
 
 
 class Recovery:
@@ -48,10 +51,12 @@ class Recovery:
     the code does not count. Used from any thread.
     """
 
-    def __init__(self, store: Store, run: str, *, keep: bool = False) -> None:
+    def __init__(self, store: Store, run: str, *, keep: bool = False, cell: bool = False) -> None:
         self.store = store
         self.run = run
         self.keep = keep
+        self.cell = cell
+        """Whether what else its cell has started is recovered with `run`."""
         self._by_id: dict[str, Found] = {}
         self._alike: dict[_Likeness, deque[Found]] = defaultdict(deque)
         self._children: dict[tuple[str, str], list[Past]] = defaultdict(list)
@@ -59,6 +64,7 @@ class Recovery:
         """What was itself recovered, and the action that it is a copy of."""
         self._used: set[tuple[str, str]] = set()
         """Where the successes were made that have been given out."""
+        self._available = 0
         self._lock = threading.Lock()
         self._let_go = time.perf_counter()
 
@@ -75,7 +81,7 @@ class Recovery:
         """
         store.journal.flush().result()
         must_be_over(store.journal.run(run))
-        self = cls(store, run, keep=keep)
+        self = cls(store, run, keep=keep, cell=cell)
         history = list(_history(store, run, cell))
         for found in history:
             self._place(found)
@@ -92,7 +98,7 @@ class Recovery:
     @property
     def available(self) -> int:
         """How many successes can be recovered at most, each for one call."""
-        return len(self._by_id)
+        return self._available
 
     def hold_is_long(self) -> bool:
         """True once in a while: recovering takes no time, so whoever recovers much has to let the loop go on at times."""
@@ -103,7 +109,7 @@ class Recovery:
         return True
 
     def _place(self, found: Found) -> None:
-        run, past = found
+        run, past, _ = found
         if past.parent_id is not None:
             self._children[run, past.parent_id].append(past)
         if past.origin is not None:
@@ -111,13 +117,12 @@ class Recovery:
 
     def _offer(self, found: Found) -> None:
         past = found.past
-        likeness = self._likeness(past.kind, past.task_name, past.fingerprint or "", past.digest)
-        newer = self._by_id.setdefault(past.id, found).past
-        if (
-            newer is past
-            or self._likeness(newer.kind, newer.task_name, newer.fingerprint or "", newer.digest) != likeness
-        ):
-            # A later run that has done the same anew stands for it; one with other code does not, which may be undone.
+        likeness = self._likeness_of(past)
+        newer = self._by_id.setdefault(past.id, found)
+        self._available += newer.link == found.link
+        if newer.link == found.link or self._likeness_of(newer.past) != likeness:
+            # A later run that has done the same anew stands for it; one with other code does not, which may be undone,
+            # nor does another run that the same cell has started.
             self._alike[likeness].append(found)
 
     def _made(self, run: str, action_id: str) -> tuple[str, str]:
@@ -126,6 +131,9 @@ class Recovery:
         while (origin := self._origins.get(place)) is not None:
             place = origin
         return place
+
+    def _likeness_of(self, past: Past) -> _Likeness:
+        return self._likeness(past.kind, past.task_name, past.fingerprint or "", past.digest)
 
     def _likeness(self, kind: str, task_name: str, fingerprint: str, digest: bytes) -> _Likeness:
         return kind, task_name, "" if self.keep else fingerprint, digest
@@ -149,11 +157,10 @@ class Recovery:
         return None
 
     def _usable(self, found: Found, likeness: _Likeness) -> bool:
-        run, past = found
+        run, past, _ = found
         if self._made(run, past.id) in self._used or past.output is None:
             return False
-        same = self._likeness(past.kind, past.task_name, past.fingerprint or "", past.digest) == likeness
-        return same and past.output.is_whole(self.store.blobs)
+        return self._likeness_of(past) == likeness and past.output.is_whole(self.store.blobs)
 
     def _claim(self, found: Found) -> Found:
         self._used.add(self._made(found.run, found.past.id))
@@ -201,32 +208,9 @@ class Recovery:
 
 def _history(store: Store, run: str, cell: bool) -> Iterator[Found]:
     """The ended actions of `run`, of the one that it resumed, and so on, as far as they are on record."""
-    recorded = store.journal.runs()
-    by_name = {each.name: each for each in recorded}
-    seen = set[str]()
-    name: str | None = run
-    # One that was cleaned away ends the chain: what had been recovered from it is in the run that did so.
-    while name is not None and name not in seen and (resumed := by_name.get(name)) is not None:
-        seen.add(name)
+    for each, link in lineage(store.journal.runs(), run, cell=cell):
         with contextlib.suppress(RunNotFoundError):
-            for each in (resumed, *_with(resumed, recorded, cell)):
-                yield from (Found(each.name, past) for past in store.journal.past(each.name))
-        name = resumed.resumed_from
-
-
-def _with(run: Run, recorded: list[Run], cell: bool) -> Iterator[Run]:
-    """The runs that are resumed with `run`: those started in its actions, and, of a `cell`, those that this has started.
-
-    The own run of a cell is always resumed with the others: it is the cell that runs again.
-    """
-    inside = {run.name}
-    # Oldest first: a run comes after the one that it was started in.
-    for other in reversed(recorded):
-        if other.name not in inside and (
-            other.within in inside or ((cell or run.source is not None) and run.beside(other))
-        ):
-            inside.add(other.name)
-            yield other
+            yield from (Found(each.name, past, link) for past in store.journal.past(each.name))
 
 
 def must_be_over(run: Run) -> None:

@@ -62,7 +62,7 @@ class Settings:
     @classmethod
     def of_record(cls, options: Mapping[str, Any]) -> Settings:
         """The settings of a recorded run, for one that resumes it; its name stays its own."""
-        declared = {name: value for name, value in options.items() if name not in (*_RECORDED, "mode", "keep")}
+        declared = {name: value for name, value in options.items() if name not in (*_RECORDED, "mode", "keep", "cell")}
         return cls(**{name: options[name] for name in _RECORDED if name in options}, declared=declared)
 
 
@@ -160,7 +160,7 @@ class LiveRun:
 
     def _begin(self, origin: Origin, within: str | None) -> None:
         recovery = self.recovery
-        kept = {"keep": True} if recovery is not None and recovery.keep else {}
+        asked = {name: True for name in ("keep", "cell") if getattr(recovery, name, False)}
         self.publish(
             events.RunStarted(
                 self.name,
@@ -170,7 +170,7 @@ class LiveRun:
                 origin.source,
                 recovery.run if recovery is not None else None,
                 self.settings.hide,
-                self.settings.recorded() | kept,
+                self.settings.recorded() | asked,
                 origin.execution,
                 within,
             )

@@ -173,7 +173,9 @@ class Conversations:
         record = run.record
         going.of_cell = record.source is not None
         view.elsewhere.set(going)
-        with cell.standing_in(Origin(record.notebook, record.cell_id, execution=token_hex(8))):
+        # What the cell had started and goes on here still belongs to that execution; a cell's own run executes it anew.
+        execution = record.execution if record.source is None else token_hex(8)
+        with cell.standing_in(Origin(record.notebook, record.cell_id, execution=execution)):
             await run.resume.aio(keep=keep)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.engine.runs import Origin
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+
+_PROCESS = token_hex(8)
 
 
 def origin(shell: InteractiveShell, source: str | None = None) -> Origin:
@@ -54,9 +58,9 @@ def remark(text: str) -> None:
 
 
 def _execution(shell: InteractiveShell) -> str:
-    """What tells this execution of a cell from others of this process."""
+    """What tells this execution of a cell from all others."""
     found = _request(shell).get("header", {}).get("msg_id")
-    return found if isinstance(found, str) else str(shell.execution_count)
+    return found if isinstance(found, str) else f"{_PROCESS}_{shell.execution_count}"
 
 
 def _request(shell: InteractiveShell) -> dict[str, Any]:

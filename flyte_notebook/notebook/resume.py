@@ -83,5 +83,6 @@ async def recovery(run: model.Run, keep: bool) -> Recovery | None:
     except ResumeError as error:
         raise UsageError(str(error)) from None
     kept = ", also where the code has changed" if keep else ""
-    frontend.remark(f"resuming {run.name} ({run.phase}): {found.available} recorded successes can be recovered{kept}")
+    successes = f"{found.available} recorded success{'' if found.available == 1 else 'es'}"
+    frontend.remark(f"resuming {run.name} ({run.phase}): {successes} can be recovered{kept}")
     return found

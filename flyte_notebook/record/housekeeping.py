@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from flyte_notebook.errors import BlobCorruptError
-from flyte_notebook.record import files, kernels
+from flyte_notebook.record import files, kernels, lookup
 from flyte_notebook.record.envelope import references
-from flyte_notebook.record.model import Phase
+from flyte_notebook.record.lineage import lineage
 from flyte_notebook.record.schema import SHIFT
 
 if TYPE_CHECKING:
@@ -133,13 +133,11 @@ def _busy(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def _in_progress(connection: sqlite3.Connection, path: Path) -> set[str]:
-    """Names of the runs that some living process is at work on, and of those it resumes from."""
-    kept: set[str] = set()
-    sql = f"SELECT name, resumed_from, kernel, pid FROM runs WHERE phase IN ('{Phase.QUEUED}', '{Phase.RUNNING}')"  # noqa: S608
-    for name, resumed_from, kernel, pid in connection.execute(sql).fetchall():
-        if kernels.alive(path.with_name("kernels"), kernel, pid):
-            kept |= {name, resumed_from} - {None}
-    return kept
+    """Names of the runs that some living process is at work on, and of all those that these recover from."""
+    recorded = lookup.runs(connection, path, None)
+    return {
+        run.name for live in recorded if not live.phase.terminal for run, _ in lineage(recorded, live.name, cell=True)
+    }
 
 
 def _ended_before(connection: sqlite3.Connection, path: Path, before: float) -> list[str]:

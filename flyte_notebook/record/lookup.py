@@ -148,7 +148,9 @@ def find(connection: sqlite3.Connection, path: Path, prefix: str) -> Run:
         RunNotFoundError: none, or several; the message names candidates.
     """
     if not prefix:
-        newest = connection.execute(_RUNS.format("WHERE json_extract(options, '$.within') IS NULL"), (1,)).fetchone()
+        # NaN among the options is Python's JSON, and not SQLite's.
+        within = "CASE WHEN json_valid(options) THEN json_extract(options, '$.within') END"
+        newest = connection.execute(_RUNS.format(f"WHERE {within} IS NULL"), (1,)).fetchone()
         if newest is not None:
             return _run(connection, path, newest)
     prefix = rows.storable(prefix)

@@ -50,17 +50,13 @@ class Run:
     died: bool = False
     """True when its kernel died before it ended: `ended_at` is then the last that is known of it."""
     execution: str | None = None
-    """What the runs that one execution of a cell has started have in common."""
+    """What the runs that one execution of a cell has started have in common; unique."""
     within: str | None = None
     """The name of the run in one of whose actions this one was started, by `flyte.run`."""
 
     def beside(self, other: Run) -> bool:
         """True when one execution of a cell has started both."""
-        return self.execution is not None and self._of == other._of
-
-    @property
-    def _of(self) -> tuple[object, ...]:
-        return self.execution, self.pid, self.host, self.cell_id, self.notebook
+        return self.execution is not None and self.execution == other.execution
 
 
 @dataclass(frozen=True, slots=True)

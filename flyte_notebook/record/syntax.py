@@ -101,7 +101,14 @@ def outside_names(code: CodeType) -> set[str]:
 
 
 _OUTSIDE = frozenset(
-    ["LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF", "STORE_GLOBAL", "DELETE_GLOBAL"]
+    [
+        "LOAD_GLOBAL",
+        "LOAD_NAME",
+        "LOAD_FROM_DICT_OR_GLOBALS",
+        "LOAD_FROM_DICT_OR_DEREF",
+        "STORE_GLOBAL",
+        "DELETE_GLOBAL",
+    ]
 )
 
 

@@ -221,6 +221,20 @@ def test_a_page_that_comes_late_or_was_loaded_anew_gets_the_finished_tree(here: 
         assert late.wait("saved") == gone.wait("saved")
 
 
+def test_a_run_that_was_resumed_on_its_own_does_not_hide_the_one_of_its_cell(here: Kernel) -> None:
+    cell = "%%flyte{}\nfor n in range(5): await item(n)\nflyte.run(main, 10)"
+    failed(here)
+    here.run(cell.format(""), cell_id="both")
+    here.run(MENDED, cell_id="setup-1")
+    name = value(here, "import flyte_notebook; flyte_notebook.runs()[0].name").strip("'")
+    page = Page(here)
+    page.tell(type="resume", run=name, keep=True)
+    page.wait("closed")
+    here.run("ran.clear()", cell_id="clear")
+    assert here.run(cell.format(" --resume --keep"), cell_id="both").status == "ok"
+    assert value(here, "dict(ran)") == "{}"
+
+
 def test_a_new_kernel_plans_and_resumes_once_the_tasks_are_defined(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     environment = {"FLYTE_NOTEBOOK_HOME": str(tmp_path / "home"), "JPY_SESSION_NAME": str(tmp_path / "a.ipynb")}

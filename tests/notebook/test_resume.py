@@ -174,6 +174,39 @@ def test_a_cell_that_only_starts_runs_is_resumed_with_all_of_them(failed: Shell,
     assert "had succeeded: this run starts afresh" in failed.ok(f"%%flyte --resume\n{cell}").complained
 
 
+def test_equal_runs_of_one_cell_are_recovered_as_often_as_they_succeeded(failed: Shell) -> None:
+    failed.names["ran"].clear()
+    cell = "found = [flyte.run(item, 1).outputs()[0] for _ in range(3)]\nflyte.run(main, 10)"
+    failed.run(f"%%flyte\n{cell}")
+    failed.ok(MENDED)
+    outcome = failed.ok(f"%%flyte --resume --keep\n{cell}")
+    assert again(failed) == {**dict.fromkeys(range(10), 1), 1: 4, 7: 2}
+    assert "10 recorded successes can be recovered" in outcome.complained
+
+
+def test_a_cell_that_has_resumed_its_own_run_recovers_it_once(failed: Shell) -> None:
+    failed.run("%%flyte\ntry:\n    flyte.run(main, 10)\nexcept Exception:\n    flyte.runs()[0].resume()")
+    failed.names["ran"].clear()
+    failed.ok(MENDED)
+    failed.ok("%%flyte --resume --keep\nflyte.run(main, 10)")
+    assert again(failed) == dict.fromkeys(range(7, 10), 1)
+    ids = [action.id for action in newest().actions()]
+    assert len(ids) == len(set(ids)) == 11
+
+
+def test_a_run_of_a_resumed_cell_is_resumed_with_what_the_cell_had_recovered(failed: Shell) -> None:
+    cell = "for n in (10, 9):\n    try: flyte.run(main, n)\n    except Exception: pass"
+    failed.run(f"%%flyte\n{cell}")
+    # Fails at once, so that it recovers nothing itself.
+    failed.run(TASKS.replace("return sum(", "raise ValueError(n)\n    return sum("))
+    failed.run(f"%%flyte --resume\n{cell}")
+    failed.names["ran"].clear()
+    failed.ok(MENDED)
+    for run in flyte_notebook.runs()[:2]:
+        run.resume(keep=True)
+    assert again(failed) == {7: 2, 8: 2, 9: 1}
+
+
 def test_what_an_earlier_execution_of_the_cell_has_done_is_not_recovered(failed: Shell) -> None:
     cell = "flyte.run(item, 1)\nflyte.run(main, 10)"
     failed.run(f"%%flyte\n{cell}")

@@ -59,6 +59,24 @@ def test_runs_come_newest_first_and_as_many_as_asked_for(journal):
     assert [run.name for run in journal.runs(2)] == ["run-3", "run-2"]
 
 
+def test_the_last_run_is_none_that_an_action_started_whatever_its_options(journal):
+    put(journal, started("run-1", options={"loss": float("nan")}), started("inner", within="run-1"))
+    assert journal.find("").name == "run-1"
+
+
+def test_what_a_run_in_progress_recovers_from_stays(journal):
+    others = [
+        started("a-1", execution="first"),
+        started("b-1", execution="first"),
+        started("inner", within="b-1"),
+        started("a-2", execution="second", resumed_from="a-1", options={"cell": True}),
+        started("old"),
+    ]
+    put(journal, *others, *(events.RunEnded(event.run, Phase.FAILED, 104.0) for event in others))
+    put(journal, started("a-3", resumed_from="a-2"))
+    assert journal.delete([event.run for event in others]) == ["old"]
+
+
 def test_a_run_in_progress_is_running_and_has_no_end(journal):
     put(journal, started())
     run = journal.run(RUN)
