@@ -127,7 +127,7 @@ def resume(seed: int) -> None:
     """Go on with the last run; start it if it was killed before anything of it was on record."""
     mark("began", "main-0")
     runs = flyte.runs()
-    if runs and runs[-1].action is not None:
+    if any(run.action is not None for run in runs):
         runs[0].resume()
     else:
         start(seed)
