@@ -81,7 +81,8 @@ class Cell:
             return  # too late: the task now belongs to whoever runs the next cell
         self.interrupted = True
         if self.run is not None:
-            self.run.cancel()
+            # A body that has blocked the loop may just have ended: the cell must not go on with its result.
+            self.run.cancel_now()
         elif self._owner is not None and not self._ending and not self._owner_cancelled:
             self._owner_cancelled = True
             self._owner.cancel()

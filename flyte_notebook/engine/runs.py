@@ -234,9 +234,10 @@ class LiveRun:
     def cancel(self, action_id: str | None = None) -> None:
         """Ask the run, or one action with its subtree, to stop. Any thread; returns at once; harmless afterwards."""
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
-            self.loop.call_soon_threadsafe(self._cancel, action_id)
+            self.loop.call_soon_threadsafe(self.cancel_now, action_id)
 
-    def _cancel(self, action_id: str | None) -> None:
+    def cancel_now(self, action_id: str | None = None) -> None:
+        """The same, on the run's loop: before anything that waits there goes on."""
         if action_id is not None:
             call = self.calls.get(action_id)
             if call is not None and call.runner is not None:

@@ -241,6 +241,35 @@ def test_sigint_in_a_script_ends_the_run_with_a_keyboard_interrupt(home):
     assert out == "interrupted ABORTED ['ABORTED']\n"
 
 
+def test_a_cell_does_not_go_on_with_the_result_of_a_body_that_has_blocked_the_interrupt():
+    went_on = []
+
+    @env.task
+    async def blocks() -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        return 7
+
+    async def cell() -> None:
+        async with open_cell():
+            await blocks()
+            went_on.append(1)
+
+    # As a kernel does, and not `asyncio.run`, which handles SIGINT itself.
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(cell())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+    finally:
+        loop.close()
+    assert isinstance(task.exception(), KeyboardInterrupt)
+    assert went_on == []
+    (run,) = flyte.runs()
+    assert run.phase == "ABORTED"
+    assert [(action.short_name, action.phase) for action in run.actions()] == [("blocks", "SUCCEEDED")]
+
+
 def test_sigint_in_a_cell_is_a_keyboard_interrupt_and_the_handler_is_restored():
     before = signal.getsignal(signal.SIGINT)
 
