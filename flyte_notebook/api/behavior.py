@@ -49,6 +49,9 @@ class Cache:
     """Seconds or a timedelta; 0 and None: results do not age."""
 
     def __post_init__(self) -> None:
+        _must_be_text("salt", self.salt)
+        if self.version_override is not None:
+            _must_be_text("version_override", self.version_override)
         if isinstance(self.max_age, bool) or not isinstance(self.max_age, int | dt.timedelta | None):
             raise TypeError("max_age must be an int (seconds), timedelta, or None")
         if isinstance(self.max_age, int):
@@ -100,6 +103,11 @@ class Cache:
             except Exception as error:
                 raise ValueError(f"Failed to generate version for cache policy {policy}.") from error
         return sha256("".join(parts).encode()).hexdigest()
+
+
+def _must_be_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string, got {value!r}")
 
 
 CacheRequest: TypeAlias = CacheBehavior | Cache

@@ -159,9 +159,17 @@ class Run:
 
     @_Dual
     def abort(self, reason: str = "") -> None:
-        """Ask the run to stop; harmless when it has ended. A run of another process is not reached."""
+        """Ask the run to stop; harmless when it has ended.
+
+        Raises:
+            RuntimeError: it goes on in another process, which alone can stop it.
+        """
         if self.live is not None:
             self.live.cancel()
+        elif not (record := self.record).phase.terminal:
+            raise RuntimeError(
+                f"{self.name} goes on in another process ({record.pid} on {record.host}): cancel it in that kernel"
+            )
 
     @property
     def resume(self) -> Resume:

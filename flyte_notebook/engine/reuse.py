@@ -8,6 +8,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from flyte_notebook.engine import failures
 from flyte_notebook.engine.recording import ended
 from flyte_notebook.record import events
 from flyte_notebook.record.model import Phase
@@ -107,7 +108,17 @@ def cache_key(call: Call, task: Callee) -> str | None:
 
     Made of the task's name, its version (the transitive fingerprint unless another is declared) and the inputs,
     without those the declaration ignores.
+
+    Raises what a cache policy raises, and the action has failed then.
     """
+    try:
+        return _cache_key(call, task)
+    except Exception as error:
+        ended(call, Phase.FAILED, error=failures.recorded(error))
+        raise
+
+
+def _cache_key(call: Call, task: Callee) -> str | None:
     settings = call.run.settings
     cache = None if settings.disable_run_cache else task.caching(settings.cache)
     if cache is None:

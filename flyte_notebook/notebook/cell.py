@@ -21,6 +21,7 @@ from IPython.core.getipython import get_ipython
 
 import flyte_notebook
 from flyte_notebook.api.environment import TaskEnvironment
+from flyte_notebook.api.resume import needs, undefined
 from flyte_notebook.api.run import Run
 from flyte_notebook.engine import bridge
 from flyte_notebook.engine import cell as engine_cell
@@ -29,6 +30,7 @@ from flyte_notebook.notebook import frontend, resume, sources
 from flyte_notebook.notebook.options import CELL, Words
 from flyte_notebook.notebook.rewrite import MARKER, cell_lines
 from flyte_notebook.notebook.tracebacks import brief, prune
+from flyte_notebook.record.store import open_store
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -104,7 +106,11 @@ class CellBlock:
             if keep:
                 raise UsageError("--keep says what to recover: type it with --resume, as in %%flyte --resume --keep")
             return None
-        return await resume.recovery(resume.resumable(self.shell, wanted, self.where), keep)
+        run = resume.resumable(self.shell, wanted, self.where)
+        missing = undefined(open_store(), run.name, sources.missed_names(self.shell, self.where.source or ""))
+        if missing:
+            raise UsageError(needs(run.name, missing))
+        return await resume.recovery(run, keep)
 
     @property
     def run(self) -> Run | None:

@@ -28,6 +28,8 @@ from flyte_notebook.api.describe import describe
     ("make", "error", "message"),
     [
         (lambda: Cache("always"), ValueError, "Invalid cache behavior: 'always'. Must be one of"),
+        (lambda: Cache("auto", salt=3), TypeError, "salt must be a string, got 3"),
+        (lambda: Cache("auto", version_override=2), TypeError, "version_override must be a string, got 2"),
         (lambda: Cache("auto", max_age=-1), ValueError, "max_age must be nonnegative"),
         (lambda: Cache("auto", max_age=True), TypeError, "max_age must be an int (seconds), timedelta, or None"),
         (lambda: Cache("auto", policies=[]), ValueError, "at least one cache policy needs to be set"),

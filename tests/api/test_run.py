@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import subprocess
+import sys
+import textwrap
+import time
 
 import pytest
 
@@ -141,3 +146,34 @@ def test_a_failed_run_is_on_record_with_its_error():
     run = flyte.runs()[0]
     assert (run.phase, run.done()) == ("FAILED", True)
     assert "ValueError" in run.error
+
+
+def test_a_run_of_another_process_says_where_it_can_be_stopped(home):
+    program = """
+        import asyncio, flyte_notebook as flyte
+        env = flyte.TaskEnvironment("elsewhere")
+
+        @env.task
+        async def main() -> int:
+            print("running", flush=True)
+            await asyncio.sleep(60)
+            return 1
+
+        flyte.run(main)
+    """
+    environment = {**os.environ, "FLYTE_NOTEBOOK_HOME": str(home)}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "running\n"
+            while not flyte.runs():
+                time.sleep(0.01)
+            (run,) = flyte.runs()
+            with pytest.raises(
+                RuntimeError, match=rf"goes on in another process \({other.pid} on .*: cancel it in that"
+            ):
+                run.abort()
+        finally:
+            other.kill()
+    run.abort()

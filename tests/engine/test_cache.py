@@ -176,3 +176,16 @@ def test_a_success_that_is_not_committed_yet_is_young_enough():
             return [await step(3), await step(3)]
 
     assert [action.cached for action in flyte.run(main).actions()] == [False, False, True]
+
+
+def test_a_policy_that_fails_fails_the_action_too():
+    class Bad:
+        def get_version(self, salt: str, params: object) -> str:
+            raise OSError("no version")
+
+    step = _doubling(flyte.Cache("auto", policies=Bad()))
+    with pytest.raises(ValueError, match="Failed to generate version"):
+        flyte.run(step, x=1)
+    (action,) = flyte.runs()[0].actions()
+    assert action.phase == "FAILED"
+    assert "Failed to generate version" in action.error

@@ -403,7 +403,11 @@ def test_a_killed_kernels_run_is_resumed_in_a_new_one(tmp_path, how) -> None:
         _until_it_waits(started)
         started.manager.shutdown_kernel(now=True)
     with kernel(**environment, GO="1") as fresh:
-        fresh.run("import os", cell_id="a")
+        fresh.run("%load_ext flyte_notebook\nimport os", cell_id="a")
+        refused = fresh.run(how, cell_id="c").error["evalue"]
+        assert (
+            "needs notebook.main, not defined in this kernel: run the cells that define it, and resume again" in refused
+        )
         fresh.run(SLOW, cell_id="b")
         cell = fresh.run(how, cell_id="c")
         assert cell.status == "ok", cell.traceback
