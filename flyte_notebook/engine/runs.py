@@ -148,7 +148,7 @@ class LiveRun:
         """Names of the tasks this run has put on record."""
         self._append = self.store.journal.append
         self.pace = Pace(self.loop, self.store.journal)
-        self._unrecorded = False
+        self.unrecorded = False
         """Set when the journal has failed."""
         live_runs[self.name] = self
         watch.add(self)
@@ -205,8 +205,8 @@ class LiveRun:
             self._append(event)
         except JournalError:
             # Nothing begins that could not be recorded. What is under way comes to its end, and `finish` says why.
-            if not self._unrecorded:
-                self._unrecorded = True
+            if not self.unrecorded:
+                self.unrecorded = True
                 self.cancel()
             if isinstance(event, events.RunStarted | events.ActionSubmitted):
                 raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,7 @@ from flyte_notebook.notebook.detail import Material, detail, look_up
 from flyte_notebook.notebook.explorer import Channel, Explorer
 from flyte_notebook.notebook.tree import Tree
 from flyte_notebook.record import events
-from flyte_notebook.record.model import ErrorRecord
+from flyte_notebook.record.model import ErrorRecord, Phase
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -67,6 +68,7 @@ class Views:
         self._shell = shell
         self._shown: dict[str, _Shown] = {}
         self._undo = contextlib.ExitStack()
+        self._process = os.getpid()
 
     def open(self) -> None:
         """Show the runs that start from now on."""
@@ -83,7 +85,8 @@ class Views:
         self._shown.clear()
 
     def _happened(self, event: events.Event) -> None:
-        if type(event) is events.RunStarted:
+        # What a forked child runs has no place on the screen, which is its parent's.
+        if type(event) is events.RunStarted and os.getpid() == self._process:
             there = elsewhere.get()
             if there is not None and not there.takes(event):
                 return
@@ -101,7 +104,7 @@ class Views:
         if shown is None:
             return
         try:
-            await shown.whole(PATIENCE)
+            await shown.whole(run, PATIENCE)
         finally:
             self._shown.pop(run.name, None)
             shown.finish()
@@ -143,11 +146,22 @@ class _Shown:
             return TerminalView(self.tree)
         return None
 
-    async def whole(self, patience: float) -> None:
+    async def whole(self, run: runs.LiveRun, patience: float) -> None:
         """Wait until the tree has seen the run's end: its last events come from the journal's thread."""
         deadline = events.now() + patience
-        while self.tree.ended is None and events.now() < deadline:  # noqa: ASYNC110 - the event comes from a thread
+        while self.tree.ended is None and not run.unrecorded and events.now() < deadline:  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.001)
+        if self.tree.ended is None:
+            self._end(run.phase)
+
+    def _end(self, phase: Phase) -> None:
+        """What could not be recorded does not come to this tree, but it has ended."""
+        at = events.now()
+        for node in self.tree.nodes:
+            if node.id is not None and node.phase is not None and not node.phase.terminal:
+                self.apply(events.ActionEnded(self.tree.run, node.id, Phase.ABORTED, at))
+        lost = ErrorRecord("RecordLost", "the store could not be used any more while it went on", "system", "")
+        self.apply(events.RunEnded(self.tree.run, phase, at, None, lost))
 
     def finish(self) -> None:
         """Replace the live view by the finished tree."""
