@@ -41,7 +41,8 @@ def perform(call: Call, task: Callee, values: dict[str, Any] | None) -> Awaitabl
 
 
 async def _bounded(call: Call, task: Callee, values: dict[str, Any] | None) -> Any:
-    with Bound(call, task.options.deadline_seconds, errors.DeadlineExceededError, "missed its deadline of") as deadline:
+    seconds = task.options.deadline_seconds
+    async with Bound(call, seconds, errors.DeadlineExceededError, "missed its deadline of") as deadline:
         deadline.start()
         return await _attempts(call, task, values)
 
@@ -138,6 +139,6 @@ async def _timed(
         running.start()
         started()
 
-    with queued, running:
+    async with queued, running:
         queued.start()
         return await executor.execute(call, task.func, values, started_in_time)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.engine.stopping import Stop
 from flyte_notebook.record.model import Phase
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Bound:
-    """At most `seconds` from `start` until the end of this block; None is no bound.
+    """At most `seconds` from `start` until the end of this `async with` block; None is no bound.
 
     Not `asyncio.timeout`: a body that waits in a nested loop is only woken through its children.
 
@@ -48,10 +48,10 @@ class Bound:
         self._stop = Stop(self._call, self._timeout(), Phase.TIMED_OUT)
         self._stop.ask()
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
@@ -61,6 +61,7 @@ class Bound:
         self._stop.end()
         for _ in range(self._stop.asked):
             runner.uncancel()
+        await _take_cancellation(runner)
         # Cancelled from outside as well: then that goes first.
         cancelled_too = runner.cancelling() > 0
         if (isinstance(error, asyncio.CancelledError) or self._call.forced) and error is not None and not cancelled_too:
@@ -70,3 +71,19 @@ class Bound:
 
     def _timeout(self) -> errors.TaskTimeoutError:
         return self._error(f"{self._call.task_name} {self._what} {self._seconds:g} s")
+
+
+async def _take_cancellation(runner: asyncio.Task[Any]) -> None:
+    """Wait here for a cancellation that was taken back before it was delivered.
+
+    Before Python 3.13 a task that was cancelled while it ran nested code, in a blocking call, is told at its next await,
+    whatever it has taken back: that must not reach what it does after this.
+    """
+    if runner.cancelling() or not getattr(runner, "_must_cancel", False):
+        return
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError:
+        if runner.cancelling():
+            # From outside, in the meantime.
+            raise

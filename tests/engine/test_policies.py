@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import time
 
@@ -99,6 +100,79 @@ def test_a_timeout_interrupts_a_body_that_waits_in_a_nested_call():
 
     with pytest.raises(errors.TaskTimeoutError):
         flyte.run(nests)
+
+
+@pytest.mark.parametrize("through", ["run", "call"])
+def test_a_body_whose_time_ran_out_in_a_nested_call_is_tried_again(through):
+    env = flyte.TaskEnvironment("timing")
+
+    @env.task
+    async def slow() -> int:
+        await asyncio.sleep(60)
+        return 1
+
+    @env.task
+    def sync_slow() -> int:
+        time.sleep(0.3)
+        return 1
+
+    @env.task(timeout=dt.timedelta(seconds=0.1), retries=SOON)
+    async def nests() -> int:
+        if flyte.ctx().attempt_number < 2:
+            return flyte.run(slow).outputs()[0] if through == "run" else sync_slow()
+        return 42
+
+    @env.task
+    async def main() -> int:
+        return await nests()
+
+    run = flyte.run(main)
+    assert run.outputs() == (42,)
+    assert [action.attempts for action in run.actions() if action.short_name == "nests"] == [3]
+
+
+def test_a_result_that_comes_although_the_time_ran_out_in_a_nested_call_is_a_result():
+    env = flyte.TaskEnvironment("timing")
+
+    @env.task
+    async def slow() -> int:
+        await asyncio.sleep(60)
+        return 1
+
+    @env.task(timeout=dt.timedelta(seconds=0.1))
+    async def nests() -> int:
+        with contextlib.suppress(BaseException):
+            flyte.run(slow)
+        return 42
+
+    assert flyte.run(nests).outputs() == (42,)
+
+
+def test_a_body_that_timed_out_in_a_nested_call_and_left_a_child_has_timed_out():
+    env = flyte.TaskEnvironment("timing")
+
+    @env.task
+    async def slow() -> int:
+        await asyncio.sleep(60)
+        return 1
+
+    @env.task
+    async def tidies() -> int:
+        try:
+            return await slow()
+        finally:
+            await asyncio.sleep(0.01)
+
+    @env.task(timeout=dt.timedelta(seconds=0.1))
+    async def nests() -> int:
+        forgotten = asyncio.create_task(tidies.aio())
+        flyte.run(slow)
+        return await forgotten
+
+    with pytest.raises(errors.TaskTimeoutError):
+        flyte.run(nests)
+    phases = {action.short_name: action.phase for run in flyte.runs() for action in run.actions()}
+    assert phases == {"nests": "TIMED_OUT", "slow": "ABORTED", "tidies": "ABORTED"}
 
 
 def test_a_deadline_bounds_all_attempts_together():
