@@ -87,11 +87,12 @@ def _put_aside(call: Call, error: BaseException, wait: float) -> float:
 async def _between_attempts(call: Call, wait: float) -> None:
     """Let nothing of the failed attempt run beside the next one, and wait as its strategy says."""
     await call.close()
-    call.stopped = False
     while call.thread_alive:  # noqa: ASYNC110 - see below
         # A sync body cannot be stopped: the next attempt starts once its thread has ended.
         await asyncio.sleep(0.01)
+    # The loop goes round at least once, which ends what the failed attempt has left behind.
     await asyncio.sleep(wait)
+    call.stopped = False
     call.open = True
 
 

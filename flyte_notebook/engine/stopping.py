@@ -8,8 +8,10 @@ and code that catches everything is not resumed any more. A thread cannot be sto
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from flyte_notebook.engine.context import Call, Node
 from flyte_notebook.engine.failures import recorded
@@ -61,8 +63,12 @@ class Stop:
         """Insist no more: it has ended. What an action has left behind is asked, too; its run does more, at its end."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in left_by(self._node):
-            task.cancel()
+        loop = self._node.run.loop
+        ended = _ended.setdefault(loop, set())
+        if not ended:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
+                loop.call_soon(_cancel_left, loop)
+        ended.add(self._node)
 
     def _again(self) -> None:
         if _over(self._node):
@@ -123,9 +129,18 @@ class Stop:
         call.run.calls.pop(call.id or "", None)
 
 
+_ended: WeakKeyDictionary[asyncio.AbstractEventLoop, set[Node]] = WeakKeyDictionary()
+"""What was stopped and has ended in this round of a loop: one look at all its tasks does for all of them."""
+
+
+def _cancel_left(loop: asyncio.AbstractEventLoop) -> None:
+    for task in left_by(loop, _ended.pop(loop)):
+        task.cancel()
+
+
 async def end_strays(node: Node) -> None:
     """End what stopped bodies below `node` have left behind, as `asyncio.shield` does."""
-    left = set(left_by(node))
+    left = set(left_by(node.run.loop, (node,)))
     for attempt in range(1 + THROWS):
         for task in left:
             if attempt:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Collection, Iterator
 from contextvars import Context
+from types import FrameType
 from typing import Any, cast
 
 from flyte_notebook.engine.context import Call, Node, call_in
@@ -52,31 +54,44 @@ _detached: list[asyncio.Task[Any]] = []
 
 
 def nested_in(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> list[asyncio.Task[Any]]:
-    """What the bodies of `nodes` and below wait for in a nested loop, as in `asyncio.run`. On the loop only.
+    """What the bodies of `nodes` and below wait for in a nested loop, as in `asyncio.run`. Only in a callback of the loop.
 
     A body that waits so is on the stack of this very call.
     """
-    inside: list[tuple[Call, asyncio.Task[Any]]] = []
-    blocked: set[Call] = set()
-    for task in asyncio.all_tasks(loop):
-        call = _call_of(task)
-        if call is None or not _is_below(call, nodes):
-            continue
-        if getattr(task.get_coro(), "cr_running", False):
-            blocked.add(call)
-        elif not is_package(_filename(task)):
-            inside.append((call, task))
-    return [task for call, task in inside if call in blocked]
+    waiting = {call for call in _on_the_stack(loop) if _is_below(call, nodes)}
+    if not waiting:
+        # As mostly: to look at all tasks whenever one of many times out would take ages.
+        return []
+    return [
+        task
+        for task in asyncio.all_tasks(loop)
+        if _call_of(task) in waiting
+        and not getattr(task.get_coro(), "cr_running", False)
+        and not is_package(_filename(task))
+    ]
 
 
-def left_by(node: Node) -> Iterator[asyncio.Task[Any]]:
-    """Tasks made of the user's coroutines, or asyncio's, by bodies at or below `node` that were stopped.
+def _on_the_stack(loop: asyncio.AbstractEventLoop) -> set[Call]:
+    """The actions whose code has been called by the loop, waits, and so has the loop nested in it that calls us."""
+    handles: list[Any] = []
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "_run_once" and frame.f_locals.get("self") is loop:
+            handles.append(frame.f_locals.get("handle"))
+        frame = frame.f_back
+    # The innermost is this very callback.
+    contexts = (getattr(handle, "_context", None) for handle in handles[1:])
+    return {call for context in contexts if context is not None and (call := call_in(context)) is not None}
+
+
+def left_by(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> Iterator[asyncio.Task[Any]]:
+    """Tasks made of the user's coroutines, or asyncio's, by bodies at or below `nodes` that were stopped.
 
     Not those of libraries, which may serve others.
     """
-    for task in asyncio.all_tasks(node.run.loop):
+    for task in asyncio.all_tasks(loop):
         call = _call_of(task)
-        if call is None or not call.stopped or not _is_below(call, (node,)):
+        if call is None or not call.stopped or not _is_below(call, nodes):
             continue
         filename = _filename(task)
         if filename.startswith(_ASYNCIO) or (is_users_file(filename) and not is_package(filename)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
@@ -230,3 +231,60 @@ def test_what_a_finished_action_has_started_goes_on():
         return await started[0]
 
     assert run_async(cell()) == "done"
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_many_actions_that_time_out_together_do_not_each_look_at_all_tasks(monkeypatch, nested):
+    many = 100
+    all_tasks, looks, begun = asyncio.all_tasks, [], []
+
+    def looked(loop: asyncio.AbstractEventLoop | None = None) -> set[asyncio.Task[Any]]:
+        looks.append(loop)
+        return all_tasks(loop)
+
+    @env.task(timeout=timedelta(seconds=0.5))
+    async def sleeps(i: int) -> int:
+        begun.append(i)
+        await pause()
+        return i
+
+    @env.task
+    async def fans_out() -> list[str]:
+        calls = asyncio.gather(*(sleeps(i) for i in range(many)), return_exceptions=True)
+        while len(begun) < many:
+            await asyncio.sleep(0)
+        time.sleep(0.5)  # all of them expire in one round of the loop
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio, "all_tasks", looked)
+            outcomes = await calls
+        return [type(outcome).__name__ for outcome in outcomes]
+
+    @env.task
+    async def nests() -> list[str]:
+        return flyte.run(fans_out).outputs()[0]
+
+    assert flyte.run(nests if nested else fans_out).outputs() == (["MaxRuntimeExceededError"] * many,)
+    assert len(looks) < many / 10
+
+
+def test_what_a_timed_out_attempt_has_left_behind_is_ended_before_the_next_one():
+    left: list[asyncio.Task[None]] = []
+    found: list[bool] = []
+
+    @env.task(timeout=timedelta(seconds=0.1), retries=flyte.RetryStrategy(1, flyte.Backoff(base=timedelta(0))))
+    async def leaves() -> int:
+        if left:
+            await asyncio.sleep(0)
+            found.append(left[0].cancelled())
+            return 1
+        left.append(asyncio.ensure_future(pause()))
+        await asyncio.shield(left[0])
+        return 1
+
+    async def cell() -> None:
+        patch_loop()
+        async with open_cell():
+            await leaves()
+
+    run_async(cell())
+    assert found == [True]
