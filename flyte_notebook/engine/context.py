@@ -19,6 +19,7 @@ from flyte_notebook.record.model import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from flyte_notebook.engine.held import Held
     from flyte_notebook.engine.recovery import Recovery
     from flyte_notebook.engine.runs import LiveRun
     from flyte_notebook.engine.stopping import Stop
@@ -125,6 +126,7 @@ class Call(Node):
         "cancelled",
         "forced",
         "group",
+        "held",
         "inputs",
         "kind",
         "lend_slot",
@@ -162,6 +164,8 @@ class Call(Node):
         """Set when the engine ended the attempt because its time had run out."""
         self.blocking = False
         """Set once it was remarked that the body blocks the loop."""
+        self.held: tuple[Held, ...] = ()
+        """What it gives back when its code ends, or is abandoned."""
         self.lend_slot: Callable[[], Callable[[], None]] | None = None
         """While a body sits in a thread: gives its slot back and returns the function that takes it again."""
         self.waiting = 0

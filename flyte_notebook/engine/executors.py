@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flyte_notebook.engine import forks
+from flyte_notebook.engine.held import Held
 from flyte_notebook.record.codec import Encoded, converter, preview
 
 if TYPE_CHECKING:
@@ -62,12 +63,14 @@ class OnLoop:
         slots = call.run.slots
         await slots.acquire(call.depth)
         call.lend_slot = slots.lend
-        try:
-            started()
-            return await func(**values)
-        finally:
+
+        def give_back() -> None:
             call.lend_slot = None
             slots.release()
+
+        with Held(call, give_back):
+            started()
+            return await func(**values)
 
 
 class InThread:

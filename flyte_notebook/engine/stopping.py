@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from flyte_notebook.engine.context import Call, Node
 from flyte_notebook.engine.failures import recorded
+from flyte_notebook.engine.held import give_back_all
 from flyte_notebook.engine.recording import ended
 from flyte_notebook.engine.strays import detach, left_by, nested_in, throw
 from flyte_notebook.record.model import Phase
@@ -122,6 +123,7 @@ class Stop:
     def _abandon(self, call: Call, task: asyncio.Task[Any]) -> None:
         error = self._error if call is self._node else None
         detach(task, error)
+        give_back_all(call)
         if not call.phase.terminal:
             phase = self._phase if call is self._node else Phase.ABORTED
             ended(call, phase, error=recorded(error) if error is not None and phase is not Phase.ABORTED else None)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flyte_notebook import errors
 from flyte_notebook.engine import bridge, failures, forks, policies, reuse
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
+from flyte_notebook.engine.held import Held
 from flyte_notebook.engine.inline import breach
 from flyte_notebook.engine.recording import announce, ended, identified
 from flyte_notebook.engine.reservations import Reservation
@@ -129,9 +130,10 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
     run.calls[call.id or ""] = call
     parent.children[runner] = call
     # With bounded concurrency, whoever waits for a child makes room for it.
-    waiting = parent if run.settings.max_action_concurrency and isinstance(parent, Call) else None
-    if waiting is not None:
-        waiting.wait_begins()
+    lent: Held | None = None
+    if run.settings.max_action_concurrency and isinstance(parent, Call):
+        parent.wait_begins()
+        lent = Held(call, parent.wait_ends)
     try:
         value = await acting
     except asyncio.CancelledError:
@@ -148,8 +150,8 @@ async def _watched(call: Call, parent: Node, runner: asyncio.Task[Any], acting: 
         if not _both_stopped(call, parent):
             return value
     finally:
-        if waiting is not None:
-            waiting.wait_ends()
+        if lent is not None:
+            lent.end()
         parent.children.pop(runner, None)
         run.calls.pop(call.id or "", None)
         if call.cancelled is not None:

@@ -59,11 +59,15 @@ async def catches_every_time() -> int:
     return 1
 
 
-@env.task
-async def catches_everything() -> int:
+async def catch_everything() -> None:
     while going_on:
         with contextlib.suppress(BaseException):
             await pause()
+
+
+@env.task
+async def catches_everything() -> int:
+    await catch_everything()
     return 1
 
 
@@ -288,3 +292,36 @@ def test_what_a_timed_out_attempt_has_left_behind_is_ended_before_the_next_one()
 
     run_async(cell())
     assert found == [True]
+
+
+@pytest.mark.parametrize("body", ["its own", "those that it calls"])
+@pytest.mark.parametrize("how", ["awaited", "gathered", "from a thread"])
+def test_an_abandoned_body_gives_its_place_to_others(body, how):
+    """And its caller takes the place again that it has lent, once."""
+    free: list[int] = []
+
+    @env.task(timeout=timedelta(milliseconds=100))
+    async def stubborn(x: int) -> None:
+        await (catch_everything() if body == "its own" else gathers_what_catches())
+
+    @env.task
+    async def plus(x: int) -> int:
+        return x + 1
+
+    @env.task
+    async def main() -> list[int]:
+        with contextlib.suppress(errors.TaskTimeoutError):
+            await (stubborn(0) if how == "awaited" else asyncio.gather(stubborn(0)))
+        free.extend(run.slots._free for run in live_runs.values())
+        # Each of them needs the only place, which their caller lends again.
+        return [await plus(0), *await asyncio.gather(*(plus(i) for i in (1, 2)))]
+
+    @env.task
+    def sync_main() -> list[int]:
+        assert [type(error) for error in flyte.map(stubborn, [0])] == [errors.MaxRuntimeExceededError]
+        free.extend(run.slots._free for run in live_runs.values())
+        return list(flyte.map(plus, range(3)))
+
+    run = flyte.with_runcontext(max_action_concurrency=1).run(sync_main if how == "from a thread" else main)
+    assert run.outputs() == ([1, 2, 3],)
+    assert free == [0]
