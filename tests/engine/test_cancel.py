@@ -18,7 +18,7 @@ import flyte_notebook as flyte
 from flyte_notebook import errors
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import live_runs
-from tests.loops import run_async
+from tests.loops import interrupted, run_async
 
 env = flyte.TaskEnvironment("cancelling")
 
@@ -255,15 +255,7 @@ def test_a_cell_does_not_go_on_with_the_result_of_a_body_that_has_blocked_the_in
             await blocks()
             went_on.append(1)
 
-    # As a kernel does, and not `asyncio.run`, which handles SIGINT itself.
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(cell())
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(task)
-    finally:
-        loop.close()
-    assert isinstance(task.exception(), KeyboardInterrupt)
+    assert interrupted(cell())
     assert went_on == []
     (run,) = flyte.runs()
     assert run.phase == "ABORTED"
@@ -278,13 +270,6 @@ def test_sigint_in_a_cell_is_a_keyboard_interrupt_and_the_handler_is_restored():
             asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
             await slow(1)
 
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(cell())
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(task)
-    finally:
-        loop.close()
-    assert isinstance(task.exception(), KeyboardInterrupt)
+    assert interrupted(cell())
     assert signal.getsignal(signal.SIGINT) is before
     assert phases(flyte.runs()[0]) == {"slow": {"ABORTED"}}

@@ -17,7 +17,7 @@ from flyte_notebook import errors
 from flyte_notebook.engine.bridge import patch_loop
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import Origin, live_runs
-from tests.loops import run_async
+from tests.loops import interrupted, run_async
 
 env = flyte.TaskEnvironment("endings")
 
@@ -103,14 +103,7 @@ def test_an_interrupt_reaches_sync_code_at_the_top_of_a_cell_at_once(before):
             time.sleep(20)
             reached.append("the end")
 
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(cell())
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            loop.run_until_complete(task)
-    finally:
-        loop.close()
-    assert isinstance(task.exception(), KeyboardInterrupt)
+    assert interrupted(cell())
     assert reached == []
     assert [str(run.phase) for run in flyte.runs()] == ["ABORTED"] * before
 
