@@ -68,7 +68,7 @@ _above: ContextVar[frozenset[_Place]] = ContextVar("flyte_notebook_reserved", de
 
 
 class Reservation:
-    """`with await Reservation.of(store, key):` nobody else, in any process, is inside such a block of this key and store.
+    """From `await Reservation.of(store, key)` until `leave()` nobody else, in any process, has one of this key and store.
 
     But for calls that would wait for themselves: made by the action that has the reservation, or in a circle of actions
     that each wait for what the next one has reserved. These go on without waiting.
@@ -89,17 +89,12 @@ class Reservation:
             await self._take_turn(above)
             await self._lock()
         except BaseException:
-            self._leave()
+            self.leave()
             raise
         if self._queue is not None:
             # For the actions below: the context ends with the task.
             _above.set(above | {self._place})
         return self
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        self._leave()
 
     async def _take_turn(self, above: frozenset[_Place]) -> None:
         """Wait until no other call of this process has the place; not where that would be for ever."""
@@ -143,7 +138,7 @@ class Reservation:
                 return True
         return queue is None or queue.locked
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """The next one's turn; if there is none, other processes': once they can see what has come of this one."""
         queue, self._queue = self._queue, None
         if queue is None:

@@ -222,7 +222,8 @@ async def _act_in_turn(
     """As `_act`, after an equal call that runs now, in whatever process, and not at all when that leaves a result."""
     __tracebackhide__ = True
     assert key is not None
-    with await Reservation.of(call.run.store, key):
+    reservation = await Reservation.of(call.run.store, key)
+    with Held(call, reservation.leave):
         if (cached := await reuse.cached(call, task, key)) is not None:
             return cached.value
         return await _act(call, task, values, key, custom_context)

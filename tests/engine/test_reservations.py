@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import random
@@ -14,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
@@ -209,6 +211,29 @@ def test_after_a_cancellation_the_next_one_runs():
     run = flyte.run(main)
     assert run.outputs() == (6,)
     assert [action.phase for action in run.actions()] == ["SUCCEEDED", "ABORTED", "SUCCEEDED"]
+
+
+@pytest.mark.parametrize("waiting", [0, 2])
+def test_when_the_first_one_has_to_be_abandoned_the_next_one_runs(waiting):
+    attempts: list[int] = []
+
+    @env.task(cache=ONCE, timeout=timedelta(milliseconds=100))
+    async def stubborn(x: int) -> int:
+        attempts.append(x)
+        while len(attempts) == 1:
+            with contextlib.suppress(BaseException):
+                await asyncio.sleep(60)
+        return x
+
+    @callers.task
+    async def main() -> list[int]:
+        first, *others = (asyncio.create_task(stubborn(3)) for _ in range(1 + waiting))
+        with pytest.raises(errors.MaxRuntimeExceededError):
+            await first
+        return [*await asyncio.gather(*others), await stubborn(3)]
+
+    assert flyte.run(main).outputs() == ([3] * (waiting + 1),)
+    assert attempts == [3, 3]
 
 
 @pytest.mark.parametrize("how", ["task", "action", "parent ends"])
