@@ -74,13 +74,14 @@ class Stop:
     def _again(self) -> None:
         if _over(self._node):
             return
+        # First of all: if one cannot be stopped, whatever the reason, the others are insisted on nevertheless.
+        self._timer = self._node.run.loop.call_later(AGAIN, self._again)
         self._rounds += 1
         if self._rounds > ASKINGS:
             # Not cancelled as well: that would replace what is thrown.
             self._force(self._node)
         else:
             self._cancel(insist=True)
-        self._timer = self._node.run.loop.call_later(AGAIN, self._again)
 
     def _cancel(self, insist: bool) -> None:
         node = self._node

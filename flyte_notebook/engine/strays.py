@@ -18,6 +18,14 @@ from flyte_notebook.engine.context import Call, Node, call_in
 from flyte_notebook.engine.failures import is_package
 from flyte_notebook.record.origin import is_users_file
 
+try:
+    from _asyncio import Task as _CTask
+except ImportError:  # a Python without it
+    from asyncio import Task as _CTask
+
+_TASKS: tuple[type[asyncio.Task[Any]], ...] = (_CTask, asyncio.tasks._PyTask)  # type: ignore[attr-defined]
+"""What a task may be made of: nest_asyncio2 replaces `asyncio.Task`, in the midst of a run, while older ones go on."""
+
 _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 
 
@@ -28,7 +36,7 @@ class Ended(BaseException):
 def throw(task: asyncio.Task[Any]) -> None:
     """Make what `task` waits for raise `Ended`; nothing happens while it waits for nothing."""
     waiter = getattr(task, "_fut_waiter", None)
-    if isinstance(waiter, asyncio.Task):
+    if isinstance(waiter, _TASKS):
         throw(waiter)
     elif waiter is not None and not waiter.done():
         waiter.set_exception(Ended())
@@ -41,7 +49,8 @@ def detach(task: asyncio.Task[Any], error: BaseException | None = None) -> None:
         if waiter is not None and getattr(callback, "__self__", None) is task:
             waiter.remove_done_callback(callback)
     # A task refuses to be given an outcome; the future that it is does not.
-    future = cast(asyncio.Future[Any], super(asyncio.Task, task))
+    kind = next(kind for kind in _TASKS if isinstance(task, kind))
+    future = cast(asyncio.Future[Any], super(kind, task))
     if error is None:
         future.cancel()
     else:

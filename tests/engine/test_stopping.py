@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -325,3 +328,50 @@ def test_an_abandoned_body_gives_its_place_to_others(body, how):
     run = flyte.with_runcontext(max_action_concurrency=1).run(sync_main if how == "from a thread" else main)
     assert run.outputs() == ([1, 2, 3],)
     assert free == [0]
+
+
+PATCHED_MEANWHILE = """
+    import asyncio, contextlib, warnings
+    from datetime import timedelta
+    import flyte_notebook as flyte
+    warnings.simplefilter("ignore")
+    env = flyte.TaskEnvironment("script")
+    over = asyncio.Event()
+
+    @env.task
+    def nested(x: int) -> int:
+        return x
+
+    async def goes_on() -> None:
+        while not over.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    async def goes_on_whatever_comes() -> None:
+        while not over.is_set():
+            with contextlib.suppress(BaseException):
+                await asyncio.sleep(60)
+
+    @env.task(timeout=timedelta(seconds=0.3))
+    async def stubborn(waits_for_a_task: bool) -> None:
+        # A task of C, which asyncio has forgotten about at the first nested call.
+        await (asyncio.create_task(goes_on()) if waits_for_a_task else goes_on_whatever_comes())
+
+    @env.task
+    async def main() -> list[str]:
+        calls = asyncio.gather(stubborn(False), stubborn(True), return_exceptions=True)
+        await asyncio.sleep(0.1)
+        assert not hasattr(asyncio, "_nest_patched")
+        nested(1)
+        assert hasattr(asyncio, "_nest_patched")
+        return [type(error).__name__ for error in await calls]
+
+    print(flyte.run(main).outputs()[0])
+"""
+
+
+def test_what_was_begun_before_asyncio_was_patched_is_ended_by_force_too():
+    """Of a script: the patch replaces `asyncio.Task`, and older tasks are none of those."""
+    command = [sys.executable, "-c", textwrap.dedent(PATCHED_MEANWHILE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("['MaxRuntimeExceededError', 'MaxRuntimeExceededError']\n", "")
