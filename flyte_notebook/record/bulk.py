@@ -40,6 +40,11 @@ def inserts(table: str, rows: list[Row]) -> Iterator[Statement]:
         yield _insert(table, width, size), list(chain.from_iterable(chunk))
 
 
+def is_one(rows: list[Row]) -> bool:
+    """Whether one statement inserts them all: nobody sees, and no crash leaves, a part of them."""
+    return not rows or len(rows) <= _sizes(len(rows[0]))[-1]
+
+
 @cache
 def _sizes(width: int) -> tuple[int, ...]:
     import sqlite3

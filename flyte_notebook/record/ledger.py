@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyte_notebook.errors import JournalError
 from flyte_notebook.record import events, kernels, lockfile, rows, schema
-from flyte_notebook.record.bulk import Statement, inserts
+from flyte_notebook.record.bulk import Statement, inserts, is_one
 from flyte_notebook.record.envelope import references
 from flyte_notebook.record.openrun import OpenRun
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from flyte_notebook.record.rows import Row
 
 # Where things lie in a row of `actions`.
-_PHASE, _CACHED, _RECOVERED, _ATTEMPTS = 7, 8, 9, 10
-_STARTED, _ENDED, _FINGERPRINT, _CACHE_KEY, _EXTRA, _OUTPUT = 12, 13, 14, 15, 16, 18
+_PHASE, _CACHED, _RECOVERED, _ATTEMPTS = rows.PHASE, 8, 9, 10
+_STARTED, _ENDED, _FINGERPRINT, _CACHE_KEY, _EXTRA, _OUTPUT = 12, rows.ENDED, 14, rows.CACHE_KEY, 16, rows.OUTPUT
 
 _NAMES_BLOBS = ord("r")
 """First byte of a value that names blobs; see `envelope`."""
@@ -83,7 +83,7 @@ class Ledger:
 
         Each statement is a transaction: BEGIN and COMMIT would wait for the interpreter lock as long as the rest does.
         So the order is such that being killed in between is like being killed before: what rows refer to comes first,
-        a run's end last.
+        the end of an action after what it called, a run's end last.
 
         Raises:
             sqlite3.Error, JournalError: what is not written is lost.
@@ -91,7 +91,9 @@ class Ledger:
         statements: list[Statement] = []
         for table, changed in self._rare.items():
             statements += inserts(table, list(changed.values()))
-        statements += inserts("actions", list(self._dirty.values()))
+        actions = list(self._dirty.values())
+        for group in [actions] if is_one(actions) else rows.before_and_after(actions):
+            statements += inserts("actions", group)
         statements += [(_END_RUN, end) for end in self._ends]
         for statement in statements:
             connection = self._opened()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from flyte_notebook.record.encoded import Encoded
@@ -13,6 +14,9 @@ from flyte_notebook.record.model import ErrorRecord
 
 Row: TypeAlias = list[Any]
 """A row of a table, in the order of its columns; mutable until it is committed."""
+
+# Where things lie in a row of `actions`.
+_ID, _PARENT, PHASE, ENDED, CACHE_KEY, OUTPUT = 1, 2, 7, 13, 15, 18
 
 _HEAD = struct.Struct("<16sQ")
 _DIGEST_BYTES = 16
@@ -102,3 +106,22 @@ def load_options(text: str) -> tuple[dict[str, Any], str | None, str | None]:
 
 
 _STARTED = ("execution", "within")
+
+
+def before_and_after(actions: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of actions to write first, and to write then: whoever ended comes on record after all that it has called.
+
+    Those are first written as they were before their end, because what they called refers to them.
+    """
+    callers = {row[_PARENT] for row in actions}
+    ended = [row for row in actions if row[ENDED] and row[_ID] in callers]
+    begun = {row[0]: _begun(row) for row in ended}
+    # Keys are in the order of submission: what is called has a higher one than its caller.
+    ended.sort(key=itemgetter(0), reverse=True)
+    return [begun.get(row[0], row) for row in actions], ended
+
+
+def _begun(row: Row) -> Row:
+    begun = row[:]
+    begun[PHASE], begun[ENDED], begun[CACHE_KEY], begun[OUTPUT] = "RUNNING", 0.0, "", b""
+    return begun

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
+from collections import Counter
 from concurrent.futures import wait
 from pathlib import Path
 
@@ -208,6 +210,43 @@ def test_a_batch_of_actions_is_one_statement(tmp_path):
 def test_every_batch_size_is_written_whole(journal, count):
     put(journal, started(), *(submitted(number) for number in range(count)))
     assert [action.id for action in journal.actions(RUN)] == [action_id(number) for number in range(count)]
+
+
+@pytest.mark.parametrize("survives", range(8))
+def test_an_action_is_on_record_as_ended_only_with_all_that_it_has_called(journal, monkeypatch, survives):
+    ledger = Ledger(journal.path)
+    # Action 0 calls some, and each of these the 299 that follow; callers end after what they have called.
+    callers = [0, *(n for n in range(1, 1800) if n % 300 == 1)]
+    put(journal, started())
+    happened = [started("other"), submitted(0, run="other")]
+    for number in range(1, 1800):
+        parent = 0 if number in callers else max(caller for caller in callers if caller < number)
+        happened.append(submitted(number, run="other", parent=parent))
+    ends = [n for n in range(1, 1800) if n not in callers] + callers[:0:-1] + [0]
+    happened += [ended(n, run="other", output=value(), cache_key=f"k{n}") for n in ends]
+    for event in happened:
+        ledger.take(event)
+    left = iter(range(survives))
+
+    def killed(path, step):
+        if next(left, None) is None:
+            raise sqlite3.OperationalError("killed")
+        return step()
+
+    monkeypatch.setattr(schema, "patiently", killed)
+    with contextlib.suppress(sqlite3.OperationalError):
+        ledger.commit()
+    monkeypatch.undo()
+    ledger.abandon()
+    past = {action.id: action for action in journal.past("other")}
+    assert bool(past) == (survives > 0)
+    counts = Counter(action.parent_id for action in past.values())
+    for caller in callers:
+        action = past.get(action_id(caller))
+        if action is not None and action.phase == "SUCCEEDED":
+            assert counts[action.id] == (len(callers) - 1 if caller == 0 else min(299, 1799 - caller))
+            assert journal.cached(f"k{caller}") is not None
+    assert (past.get(action_id(0)) is not None and past[action_id(0)].phase == "SUCCEEDED") == (survives > 4)
 
 
 def test_looking_into_the_cache_is_one_statement_on_a_connection_that_is_kept(tmp_path, monkeypatch):
