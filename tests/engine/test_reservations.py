@@ -22,6 +22,7 @@ import pytest
 import flyte_notebook as flyte
 from flyte_notebook import errors
 from flyte_notebook.engine import reservations
+from flyte_notebook.engine.context import Call
 from flyte_notebook.record import lockfile
 from flyte_notebook.record.store import open_store
 from tests.loops import run_async
@@ -241,10 +242,20 @@ def test_whoever_waits_can_be_cancelled_alone(how):
     release = asyncio.Event()
     body = Body(outcomes=[release])
 
+    async def both_wait() -> list[Call]:
+        """The two calls, once they are actions: where the journal is busy that takes a while."""
+        (run,) = flyte.engine.runs.live_runs.values()
+        while True:
+            steps = [call for call in run.calls.values() if call.task_name == "serialized.step" and not call.attempt]
+            if len(steps) == 2:
+                await settle()
+                return steps
+            await asyncio.sleep(0.001)
+
     @callers.task
     async def forgetful() -> int:
         asyncio.create_task(body.step(3))
-        await settle()
+        await both_wait()
         return 1
 
     @callers.task
@@ -253,13 +264,11 @@ def test_whoever_waits_can_be_cancelled_alone(how):
         await body.started.wait()
         waiting = asyncio.create_task(forgetful() if how == "parent ends" else body.step(3))
         last = asyncio.create_task(body.step(3))
-        await settle()
+        queued = await both_wait()
         if how == "task":
             waiting.cancel()
         elif how == "action":
-            run = next(iter(flyte.engine.runs.live_runs.values()))
-            queued = [call for call in run.calls.values() if call.task_name == "serialized.step" and not call.attempt]
-            run.cancel(queued[0].id)
+            queued[0].run.cancel(queued[0].id)
         await asyncio.gather(waiting, return_exceptions=True)
         release.set()
         return await first + await last
