@@ -6,20 +6,17 @@ whole, so what begins and ends within a batch costs one row.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flyte_notebook.errors import JournalError
-from flyte_notebook.record import events, kernels, lockfile, rows, schema
+from flyte_notebook.record import events, rows, schema
+from flyte_notebook.record.access import Access
 from flyte_notebook.record.bulk import Statement, inserts, is_one
 from flyte_notebook.record.envelope import references
 from flyte_notebook.record.openrun import OpenRun
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable
     from pathlib import Path
 
@@ -45,13 +42,7 @@ class Ledger:
     """The rows of the runs that this process records. For one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._kernels = path.with_name("kernels")
-        self._byte = kernels.draw()
-        """What this ledger shows itself with; see `kernels`."""
-        self._file = schema.identity(path)
-        self._connection: sqlite3.Connection | None = None
-        self._holding = False
+        self.access = Access(path)
         self._runs: dict[str, OpenRun] = {}
         self._dirty: dict[int, Row] = {}
         self._rare: dict[str, dict[Any, Row]] = {}
@@ -96,22 +87,9 @@ class Ledger:
             statements += inserts("actions", group)
         statements += [(_END_RUN, end) for end in self._ends]
         for statement in statements:
-            connection = self._opened()
-            schema.patiently(self._path, partial(connection.execute, *statement))
-        self.check()
+            self.access.execute(*statement)
+        self.access.check()
         self._settle()
-
-    def check(self) -> None:
-        """Raise JournalError when the file is not the one any more that this ledger began with.
-
-        Whoever has it open could go on writing to a file that has been deleted, and nobody would ever find it.
-        """
-        lost = self._holding and lockfile.is_lost(self._kernels)
-        if lost or schema.identity(self._path) != self._file:
-            raise JournalError(
-                f"The store {self._path.parent} was deleted, moved or replaced while it was in use: what has been "
-                "recorded since then is lost. Run the cell again: a new store is made."
-            )
 
     def _settle(self) -> None:
         self._dirty.clear()
@@ -123,49 +101,26 @@ class Ledger:
                 del self._runs[name]
 
     def rest(self) -> None:
-        """Let go of the file; it is opened again on demand. The process keeps its lock while runs are in progress."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._holding and not self._runs:
-            kernels.release(self._kernels, self._byte)
-            self._holding = False
+        """Let go of the file; it is opened again on demand. While runs are in progress others see that this process lives."""
+        self.access.rest(hold=bool(self._runs))
 
     def abandon(self) -> None:
         """Let go of the file and of all runs, whose ends can be recorded no more: they are shown as aborted."""
         self._runs.clear()
         self.rest()
 
-    def checkpoint(self) -> None:
-        """Bring the write-ahead log into the journal, as far as no reader needs it, when it has grown large."""
-        with contextlib.suppress(FileNotFoundError):
-            if os.stat(f"{self._path}-wal").st_size > _CHECKPOINT_BYTES:  # noqa: PTH116  on every batch
-                self._opened().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self.check()
-            self._connection = schema.connect(self._path)
-            # Checkpoints wait for the disk: `checkpoint` makes them once nobody waits for the commit.
-            self._connection.execute("PRAGMA wal_autocheckpoint=0")
-            self._connection.execute("PRAGMA journal_size_limit=0")
-        return self._connection
-
     # --- runs -----------------------------------------------------------------------------------------------------
 
     def _run_started(self, event: events.RunStarted) -> None:
-        if not self._holding:
-            kernels.hold(self._kernels, self._byte)
-            self._holding = True
+        self.access.hold()
         row = (
             rows.storable(event.run), "RUNNING", event.at, event.notebook and rows.storable(event.notebook),
             event.cell_id, event.resumed_from,
-            socket.gethostname(), os.getpid(), self._byte, int(event.hide), rows.dump_options(event),
+            socket.gethostname(), os.getpid(), self.access.byte, int(event.hide), rows.dump_options(event),
             event.source and rows.storable(event.source),
         )  # fmt: skip
-        connection = self._opened()
         # On its own, before the batch: the rows of its actions need the key.
-        cursor = schema.patiently(self._path, lambda: connection.execute(_START_RUN, row))
+        cursor = self.access.execute(_START_RUN, row)
         self._runs[event.run] = OpenRun(cursor.lastrowid or 0)
 
     def _run(self, name: str) -> OpenRun:
@@ -173,8 +128,8 @@ class Ledger:
 
     def _known(self, name: str) -> OpenRun:
         """A run that has ended here, for what comes late."""
-        connection = self._opened()
-        found = connection.execute(_OWN_RUN, (name, self._byte)).fetchone()
+        connection = self.access.connection()
+        found = connection.execute(_OWN_RUN, (name, self.access.byte)).fetchone()
         if found is None:
             raise NotRecordedHereError(f"run {name!r}")
         run = OpenRun(found[0])
@@ -309,8 +264,6 @@ class Ledger:
         row = [None, run.key, event.id, event.kind, event.at, rows.storable(event.text)]
         self._rare.setdefault("notes", {})[run.key, event.id, event.kind] = row
 
-
-_CHECKPOINT_BYTES = 16 * 2**20
 
 _START_RUN = """
     INSERT INTO runs (name, phase, started, notebook, cell_id, resumed_from, host, pid, kernel, hide, options, source)

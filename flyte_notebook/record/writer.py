@@ -91,7 +91,7 @@ class Writer:
         """False once a commit has failed, the file is gone, or the writer is closed: it writes no more."""
         if self._failure is None:
             try:
-                self._ledger.check()
+                self._ledger.access.check()
             except JournalError as error:
                 self._failure = error
         return self._failure is None and not self._closed
@@ -231,7 +231,7 @@ class Writer:
 
     def _explained(self, error: Exception) -> JournalError:
         try:
-            self._ledger.check()
+            self._ledger.access.check()
         except JournalError as lost:
             # Whatever came of it.
             return lost
@@ -276,7 +276,7 @@ class Writer:
     def _checkpoint(self) -> None:
         try:
             with gate:
-                self._ledger.checkpoint()
+                self._ledger.access.checkpoint()
         except sqlite3.Error as error:
             # Nothing is lost: the log goes on growing, and the next batch tries again.
             _log.warning("the write-ahead log of %s cannot be folded in: %s", self.path, error)

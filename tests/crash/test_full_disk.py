@@ -69,7 +69,7 @@ def fill_the_journal():
     open_store().journal.flush().result(20)
     ledger = open_store().journal._writer._ledger
     with open_store().journal._writer._writing:
-        connection = ledger._opened()
+        connection = ledger.access.connection()
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count={pages + 1}")
 

@@ -117,9 +117,9 @@ def test_a_long_look_at_the_journal_blocks_nobody(tmp_path):
 
 
 def test_the_log_is_folded_in_while_the_run_goes_on(tmp_path, monkeypatch):
-    from flyte_notebook.record import ledger
+    from flyte_notebook.record import access
 
-    monkeypatch.setattr(ledger, "_CHECKPOINT_BYTES", 100_000)
+    monkeypatch.setattr(access, "_CHECKPOINT_BYTES", 100_000)
     journal = Journal(tmp_path / "journal.db")
     put(journal, started())
     log = tmp_path / "journal.db-wal"

@@ -184,12 +184,12 @@ def test_an_action_within_one_batch_is_one_row_write(tmp_path):
     schema.prepare(tmp_path / "journal.db")
     ledger = Ledger(tmp_path / "journal.db")
     ledger.take(started())
-    before = ledger._opened().total_changes
+    before = ledger.access.connection().total_changes
     for number in range(5):
         for event in (submitted(number, inputs=value()), attempted(number), ended(number, output=value())):
             ledger.take(event)
     ledger.commit()
-    assert ledger._opened().total_changes - before == 5
+    assert ledger.access.connection().total_changes - before == 5
     ledger.rest()
 
 
@@ -198,7 +198,7 @@ def test_a_batch_of_actions_is_one_statement(tmp_path):
     ledger = Ledger(tmp_path / "journal.db")
     ledger.take(started())
     statements = []
-    ledger._opened().set_trace_callback(statements.append)
+    ledger.access.connection().set_trace_callback(statements.append)
     for number in range(300):
         ledger.take(submitted(number))
     ledger.commit()
@@ -410,7 +410,7 @@ def test_a_full_disk_is_named_as_such(journal):
     with journal.reading() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
     assert has_rested(journal)
-    journal._writer._ledger._opened().execute(f"PRAGMA max_page_count={pages + 1}")
+    journal._writer._ledger.access.connection().execute(f"PRAGMA max_page_count={pages + 1}")
     journal.append(submitted(1, inputs=value("x" * 8000)))
     journal.append(submitted(2, inputs=value("y" * 8000)))
     with pytest.raises(JournalError, match=r"The disk is full: make room"):
