@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
+from IPython.core.error import StdinNotImplementedError, UsageError
 
 from flyte_notebook.api import run as handle
 from flyte_notebook.engine.runs import live_runs
@@ -208,7 +208,7 @@ def _agreed(instead: str) -> bool:
     """
     try:
         return input("Remove them? [y/N] ").strip().lower() in ("y", "yes")
-    except (NotImplementedError, EOFError, OSError):
+    except (StdinNotImplementedError, EOFError, OSError):
         raise UsageError(f"nothing was removed, as nobody can be asked here. Type: {instead}") from None
 
 
