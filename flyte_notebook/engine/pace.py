@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
 from collections import deque
 from typing import TYPE_CHECKING
-
-from flyte_notebook.errors import JournalError
 
 if TYPE_CHECKING:
     from flyte_notebook.record.journal import Journal
@@ -25,7 +21,8 @@ class Pace:
         self._journal = journal
         self._late = journal.late
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._usher: asyncio.Task[None] | None = None
+        self._asked = False
+        """Whether those who wait will be let in by what is under way."""
 
     def late(self) -> bool:
         """True when a call that is made now has to wait for its `turn`."""
@@ -35,23 +32,31 @@ class Pace:
         """Wait until the journal has caught up and the calls that came before have gone on."""
         mine = self._loop.create_future()
         self._waiting.append(mine)
-        if self._usher is None:
-            # It belongs to no action.
-            self._usher = self._loop.create_task(self._let_in(), context=contextvars.Context())
+        if not self._asked:
+            self._ask()
         await mine
 
-    async def _let_in(self) -> None:
-        try:
-            while self._waiting:
-                # A journal that has failed says so to whoever appends to it.
-                with contextlib.suppress(JournalError):
-                    await asyncio.wrap_future(self._journal.flush())
-                while self._waiting and not self._late():
-                    for _ in range(min(_AT_ONCE, len(self._waiting))):
-                        mine = self._waiting.popleft()
-                        # Done when its caller was cancelled.
-                        if not mine.done():
-                            mine.set_result(None)
-                    await asyncio.sleep(0)
-        finally:
-            self._usher = None
+    def _ask(self) -> None:
+        # Not a task: the run may end before the journal has caught up, and then leaves none behind.
+        self._asked = True
+        asyncio.wrap_future(self._journal.flush(), loop=self._loop).add_done_callback(self._caught_up)
+
+    def _caught_up(self, flushed: asyncio.Future[None]) -> None:
+        # A journal that has failed says so to whoever appends to it.
+        flushed.exception()
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Some of those who wait; the others when these have gone on, or when the journal has caught up again."""
+        self._asked = False
+        if not self._late():
+            for _ in range(min(_AT_ONCE, len(self._waiting))):
+                mine = self._waiting.popleft()
+                # Done when its caller was cancelled.
+                if not mine.done():
+                    mine.set_result(None)
+            if self._waiting:
+                self._asked = True
+                self._loop.call_soon(self._let_in)
+        elif self._waiting:
+            self._ask()

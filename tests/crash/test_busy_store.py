@@ -16,6 +16,7 @@ import pytest
 
 import flyte_notebook as flyte
 from flyte_notebook import errors
+from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.record import events, schema, writer
 from flyte_notebook.record.store import Store, open_store
 from tests.loops import run_async
@@ -198,6 +199,22 @@ def test_calls_wait_for_a_slow_disk_in_their_order(monkeypatch, figures):
 
 def dict_of(run, action):
     return leaf.interface.decode_inputs(run.store.journal.inputs(run.name, action.id), run.store.blobs)
+
+
+def test_a_run_that_ends_while_calls_wait_leaves_no_task_behind(monkeypatch):
+    SlowDisk(monkeypatch, 0.2)
+
+    async def cell() -> set[asyncio.Task[object]]:
+        running = asyncio.ensure_future(flyte.run.aio(main, n=CALLS))
+        while not any(run.pace.late() for run in live_runs.values()):
+            await asyncio.sleep(0.01)
+        for run in tuple(live_runs.values()):
+            run.cancel()
+        with pytest.raises(errors.ActionAbortedError):
+            await running
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert run_async(cell()) == set()
 
 
 def test_cancelled_calls_do_not_hold_up_those_behind_them(monkeypatch):
