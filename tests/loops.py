@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from flyte_notebook.engine.context import Call
+from flyte_notebook.engine.runs import live_runs
+
 T = TypeVar("T")
 
 
@@ -13,6 +16,23 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     """Like `asyncio.run`, on a loop that is closed also after nest_asyncio2 has replaced `asyncio.run`."""
     with asyncio.Runner() as runner:
         return runner.run(coroutine)
+
+
+async def begun(short_name: str) -> Call:
+    """The call of this name, once its body runs: with a busy journal, calls wait before they become actions."""
+    while True:
+        for run in live_runs.values():
+            for call in run.calls.values():
+                if call.short_name == short_name and call.attempt:
+                    await asyncio.sleep(0.01)
+                    return call
+        await asyncio.sleep(0.001)
+
+
+async def journal_caught_up() -> None:
+    """Wait until a call that is made now begins at once."""
+    while any(run.pace.late() for run in live_runs.values()):
+        await asyncio.sleep(0.001)
 
 
 def interrupted(coroutine: Coroutine[Any, Any, Any]) -> bool:

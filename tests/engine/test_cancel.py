@@ -18,7 +18,7 @@ import flyte_notebook as flyte
 from flyte_notebook import errors
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import live_runs
-from tests.loops import interrupted, run_async
+from tests.loops import begun, interrupted, run_async
 
 env = flyte.TaskEnvironment("cancelling")
 
@@ -113,8 +113,7 @@ def test_cancelling_one_action_tells_its_caller_and_leaves_the_others():
     async def cell() -> tuple[list[object], flyte.Run]:
         async with open_cell() as opened:
             gathered = asyncio.gather(slow(1), quick(2), return_exceptions=True)
-            await asyncio.sleep(0.05)
-            (call,) = opened.run.calls.values()
+            call = await begun("slow")
             opened.run.cancel(call.id)
             return await gathered, opened.run
 

@@ -15,7 +15,7 @@ import pytest
 
 import flyte_notebook as flyte
 from flyte_notebook import errors
-from tests.loops import run_async
+from tests.loops import begun, journal_caught_up, run_async
 
 env = flyte.TaskEnvironment("wide")
 
@@ -202,9 +202,11 @@ def test_anyio_groups_timeouts_and_cancel_scopes_work_inside_a_task():
     @env.task
     async def main() -> list[str]:
         seen = []
+        await journal_caught_up()
         with anyio.move_on_after(0.05) as scope:
             await slow()
         seen.append(f"moved on {scope.cancelled_caught}")
+        await journal_caught_up()
         try:
             with anyio.fail_after(0.05):
                 await slow()
@@ -213,7 +215,7 @@ def test_anyio_groups_timeouts_and_cancel_scopes_work_inside_a_task():
         async with anyio.create_task_group() as group:
             group.start_soon(plus, 1)
             group.start_soon(slow)
-            await anyio.sleep(0.05)
+            await begun("slow")
             group.cancel_scope.cancel()
         return seen
 

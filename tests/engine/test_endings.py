@@ -17,7 +17,7 @@ from flyte_notebook import errors
 from flyte_notebook.engine.bridge import patch_loop
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import Origin, live_runs
-from tests.loops import interrupted, run_async
+from tests.loops import begun, interrupted, run_async
 
 env = flyte.TaskEnvironment("endings")
 
@@ -71,7 +71,7 @@ def test_a_forgotten_body_that_swallows_a_cancellation_ends_at_the_next_interrup
     async def cell() -> None:
         async with open_cell() as opened:
             opened.keep = asyncio.ensure_future(swallows())
-            await asyncio.sleep(0.05)
+            await begun("swallows")
             soon(0.2, opened.stop)
 
     with pytest.raises(KeyboardInterrupt):
@@ -83,7 +83,7 @@ def test_an_interrupt_while_a_cell_ends_its_actions_stops_the_notebook():
     async def cell() -> None:
         async with open_cell() as opened:
             opened.keep = asyncio.ensure_future(tidies_slowly())
-            await asyncio.sleep(0.05)
+            await begun("tidies_slowly")
             soon(0.1, opened.stop)
 
     with pytest.raises(KeyboardInterrupt):
@@ -123,7 +123,7 @@ def test_a_task_that_is_cut_off_by_its_cells_end_says_why():
     async def cells() -> None:
         async with open_cell():
             early = asyncio.ensure_future(tidies_slowly())
-            await asyncio.sleep(0.05)
+            await begun("tidies_slowly")
         with pytest.raises(asyncio.CancelledError, match="without awaiting it"):
             await early
 

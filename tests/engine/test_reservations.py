@@ -487,7 +487,10 @@ def test_equal_calls_of_two_processes_run_once_and_the_waiting_loop_goes_on(kern
     first = holding(kernels)
     second = kernels()
     assert second.says() == "calls"
-    assert flyte.runs()[0].actions()[0].phase in ("QUEUED", "RUNNING")
+    waiting = flyte.runs()[0]
+    while not waiting.actions():
+        time.sleep(0.01)
+    assert waiting.actions()[0].phase in ("QUEUED", "RUNNING")
     first.go_on()
     assert first.says() == "6 False True"
     assert second.says().startswith("6 True")

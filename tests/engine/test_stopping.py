@@ -20,7 +20,7 @@ from flyte_notebook.engine.bridge import patch_loop
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.engine.stopping import FORCED
-from tests.loops import run_async
+from tests.loops import begun, journal_caught_up, run_async
 
 env = flyte.TaskEnvironment("stopping")
 going_on = True
@@ -210,11 +210,19 @@ def test_an_action_called_while_tidying_up_runs_to_its_end():
             tidied.append(await tidy())
         return 1
 
+    async def stop() -> None:
+        await begun("tidies")
+        # Else the call waits for longer than tidying up may take.
+        await journal_caught_up()
+        for run in live_runs.values():
+            run.cancel()
+
     async def cell() -> None:
-        asyncio.get_running_loop().call_later(0.1, lambda: [run.cancel() for run in live_runs.values()])
+        stopping = asyncio.create_task(stop())
         with pytest.raises(errors.ActionAbortedError):
             async with open_cell():
                 await tidies()
+        await stopping
 
     run_async(cell())
     assert tidied == ["tidy"]
