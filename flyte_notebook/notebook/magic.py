@@ -13,7 +13,7 @@ from IPython.core.async_helpers import get_asyncio_loop
 from flyte_notebook.api import resume as api_resume
 from flyte_notebook.api import sdk
 from flyte_notebook.engine import bridge, interrupt, runs
-from flyte_notebook.notebook import cell, commands, frontend, shellsocket, tracebacks
+from flyte_notebook.notebook import cell, commands, frontend, replies, tracebacks
 from flyte_notebook.notebook.again import run_again
 from flyte_notebook.notebook.channel import Conversations
 from flyte_notebook.notebook.completion import matcher
@@ -46,7 +46,7 @@ def load(shell: InteractiveShell) -> None:
     _add_magics(shell, undo)
     _add_hooks(shell, undo)
     tracebacks.install(shell, undo)
-    shellsocket.mend(shell, undo)
+    replies.secure(shell, undo)
     undo.enter_context(sdk.guarded())
     undo.callback(setattr, runs, "current_origin", runs.current_origin)
     runs.current_origin = partial(cell.origin, shell)

@@ -331,6 +331,35 @@ def test_the_interrupt_of_plain_cells_is_as_before(tasks: Kernel) -> None:
     assert tasks.finish(cell).error["ename"] == "KeyboardInterrupt"
 
 
+READS_ONCE = """
+def read_payload(manager=get_ipython().payload_manager):
+    del manager.read_payload
+    raise KeyboardInterrupt
+get_ipython().payload_manager.read_payload = read_payload
+"""
+
+
+def test_an_interrupt_between_a_cells_end_and_its_reply_is_its_reply(tasks: Kernel) -> None:
+    cell = tasks.run(READS_ONCE)
+    assert cell.error["ename"] == "KeyboardInterrupt"
+    assert tasks.run("'next'").result == "'next'"
+
+
+def test_an_interrupt_that_comes_too_late_leaves_the_cell_its_reply(tasks: Kernel) -> None:
+    tasks.run("get_ipython().kernel._execute_sleep = 1.0  # between the end of a cell and its reply")
+    try:
+        cell = tasks.start("print('on')")
+        tasks.until(lambda: cell.printed)
+        tasks.interrupt()
+        assert tasks.finish(cell).status == "ok"
+    finally:
+        tasks.run("get_ipython().kernel._execute_sleep = 0.0005")
+    cell = tasks.start("print('on')\nimport time; time.sleep(60)")
+    tasks.until(lambda: cell.printed)
+    tasks.interrupt()
+    assert tasks.finish(cell).error["ename"] == "KeyboardInterrupt"
+
+
 # --- Run All --------------------------------------------------------------------------------------------------------
 
 
