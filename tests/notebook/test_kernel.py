@@ -378,11 +378,11 @@ def test_cells_queued_behind_nested_runs_are_all_executed(before: tuple[str, ...
 
 def test_a_cell_that_arrives_while_others_are_being_answered_is_read(tasks: Kernel) -> None:
     for _ in range(30):
-        failing, aborted = tasks.start("1 / 0"), tasks.start("None")
+        failing, queued = tasks.start("1 / 0"), tasks.start("None")
         tasks.finish(failing)
         # Sent while the second answer is on its way: ipykernel 7.3 alone reads it in two cases of three.
         assert tasks.run("'next'").status in ("ok", "aborted")
-        assert tasks.finish(aborted).status == "aborted"
+        assert tasks.finish(queued).status in ("ok", "aborted")
     assert tasks.run("'next'").result == "'next'"
 
 
