@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextvars
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from flyte_notebook.engine.context import Call
@@ -27,6 +28,22 @@ async def begun(short_name: str) -> Call:
                     await asyncio.sleep(0.01)
                     return call
         await asyncio.sleep(0.001)
+
+
+def once_begun(short_name: str, what: Callable[[Call], object]) -> asyncio.Task[None]:
+    """Do `what` with the call of this name, once its body runs."""
+
+    async def wait() -> None:
+        what(await begun(short_name))
+
+    # By its context it belongs to no run, wherever it is made.
+    return asyncio.get_running_loop().create_task(wait(), context=contextvars.Context())
+
+
+def cancel_runs(_: Call | None = None) -> None:
+    """Cancel every live run."""
+    for run in tuple(live_runs.values()):
+        run.cancel()
 
 
 async def journal_caught_up() -> None:

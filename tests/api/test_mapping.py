@@ -128,8 +128,13 @@ def test_failures_come_as_values_by_default():
 
 
 def test_a_failure_can_be_raised_and_aborts_the_rest():
+    at_work = []
+
     @env.task
     async def item(x: int) -> int:
+        at_work.append(x)
+        while len(at_work) < 5:
+            await asyncio.sleep(0)
         if x == 1:
             raise ValueError("one")
         await asyncio.sleep(60 if x > 1 else 0)

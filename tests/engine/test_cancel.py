@@ -18,7 +18,7 @@ import flyte_notebook as flyte
 from flyte_notebook import errors
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import live_runs
-from tests.loops import begun, interrupted, run_async
+from tests.loops import begun, interrupted, once_begun, run_async
 
 env = flyte.TaskEnvironment("cancelling")
 
@@ -125,7 +125,9 @@ def test_cancelling_one_action_tells_its_caller_and_leaves_the_others():
 def test_cancellation_from_outside_passes_through_and_is_recorded():
     async def script() -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(flyte.run.aio(two_slow), 0.1)
+            async with asyncio.timeout(None) as limit:
+                once_begun("slow", lambda _: limit.reschedule(0))
+                await flyte.run.aio(two_slow)
 
     run_async(script())
     assert flyte.runs()[0].phase == "ABORTED"
@@ -202,7 +204,7 @@ def test_a_body_left_in_its_thread_learns_that_its_run_has_ended(loop_closes, in
     @env.task
     async def main() -> int:
         task = asyncio.create_task(late.aio())
-        await asyncio.sleep(0.05)
+        await begun("late")
         return len([task])
 
     loop = asyncio.new_event_loop()
@@ -266,7 +268,7 @@ def test_sigint_in_a_cell_is_a_keyboard_interrupt_and_the_handler_is_restored():
 
     async def cell() -> None:
         async with open_cell():
-            asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
+            once_begun("slow", lambda _: os.kill(os.getpid(), signal.SIGINT))
             await slow(1)
 
     assert interrupted(cell())

@@ -163,7 +163,7 @@ def test_a_body_that_timed_out_in_a_nested_call_and_left_a_child_has_timed_out()
         finally:
             await asyncio.sleep(0.01)
 
-    @env.task(timeout=dt.timedelta(seconds=0.1))
+    @env.task(timeout=dt.timedelta(seconds=0.5))
     async def nests() -> int:
         forgotten = asyncio.create_task(tidies.aio())
         flyte.run(slow)

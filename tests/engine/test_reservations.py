@@ -23,6 +23,7 @@ import flyte_notebook as flyte
 from flyte_notebook import errors
 from flyte_notebook.engine import reservations
 from flyte_notebook.engine.context import Call
+from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.record import lockfile
 from flyte_notebook.record.store import open_store
 from tests.loops import run_async
@@ -47,6 +48,8 @@ class Body:
     cache: flyte.Cache = field(default_factory=lambda: ONCE)
     outcomes: list[object] = field(default_factory=list)
     """What the bodies do, in order: an exception to raise, an event to wait for; afterwards they just return."""
+    together: int = 0
+    """A body goes on when so many have been at work at once."""
     ran: Counter[int] = field(default_factory=Counter)
     running: Counter[int] = field(default_factory=Counter)
     most: int = 0
@@ -67,6 +70,8 @@ class Body:
         try:
             outcome = self.outcomes.pop(0) if self.outcomes else None
             await asyncio.sleep(0.01)
+            while self.most < self.together:
+                await asyncio.sleep(0.001)
             if isinstance(outcome, Exception):
                 raise outcome
             if isinstance(outcome, asyncio.Event):
@@ -90,6 +95,17 @@ def caller(body: Body, times: int):
 async def settle(rounds: int = 20) -> None:
     for _ in range(rounds):
         await asyncio.sleep(0)
+
+
+async def waiting_calls(number: int) -> list[Call]:
+    """The calls that wait for an equal one, once there are so many: where the journal is busy that takes a while."""
+    while True:
+        calls = [call for run in tuple(live_runs.values()) for call in run.calls.values()]
+        found = [call for call in calls if call.task_name == "serialized.step" and not call.attempt]
+        if len(found) == number:
+            await settle()
+            return found
+        await asyncio.sleep(0.001)
 
 
 # --- one runs ---------------------------------------------------------------------------------------------------------
@@ -131,7 +147,7 @@ def test_equal_calls_on_loops_of_several_threads_run_once():
 
 
 def test_calls_that_are_not_serialized_or_not_equal_run_beside_each_other():
-    apart = Body(flyte.Cache("auto", version_override="1"))
+    apart = Body(flyte.Cache("auto", version_override="1"), together=3)
     flyte.run(caller(apart, times=3))
     assert (apart.ran, apart.most) == ({3: 3}, 3)
     body = Body()
@@ -146,7 +162,8 @@ def test_calls_that_are_not_serialized_or_not_equal_run_beside_each_other():
 
 @pytest.mark.parametrize("wish", ["override", "overwrite_cache", "disable_run_cache"])
 def test_whoever_is_to_run_in_any_case_waits_for_nobody(wish):
-    body = Body(flyte.Cache("override", version_override="1", serialize=True) if wish == "override" else ONCE)
+    cache = flyte.Cache("override", version_override="1", serialize=True) if wish == "override" else ONCE
+    body = Body(cache, together=3)
     options = {} if wish == "override" else {wish: True}
     flyte.with_runcontext(**options).run(caller(body, times=3))
     assert (body.ran, body.most) == ({3: 3}, 3)
@@ -204,7 +221,7 @@ def test_after_a_cancellation_the_next_one_runs():
         first = asyncio.create_task(body.step(3))
         await body.started.wait()
         second = asyncio.create_task(body.step(3))
-        await settle()
+        await waiting_calls(1)
         assert body.ran == {3: 1}
         first.cancel()
         return await second
@@ -242,20 +259,10 @@ def test_whoever_waits_can_be_cancelled_alone(how):
     release = asyncio.Event()
     body = Body(outcomes=[release])
 
-    async def both_wait() -> list[Call]:
-        """The two calls, once they are actions: where the journal is busy that takes a while."""
-        (run,) = flyte.engine.runs.live_runs.values()
-        while True:
-            steps = [call for call in run.calls.values() if call.task_name == "serialized.step" and not call.attempt]
-            if len(steps) == 2:
-                await settle()
-                return steps
-            await asyncio.sleep(0.001)
-
     @callers.task
     async def forgetful() -> int:
         asyncio.create_task(body.step(3))
-        await both_wait()
+        await waiting_calls(2)
         return 1
 
     @callers.task
@@ -264,7 +271,7 @@ def test_whoever_waits_can_be_cancelled_alone(how):
         await body.started.wait()
         waiting = asyncio.create_task(forgetful() if how == "parent ends" else body.step(3))
         last = asyncio.create_task(body.step(3))
-        queued = await both_wait()
+        queued = await waiting_calls(2)
         if how == "task":
             waiting.cancel()
         elif how == "action":
@@ -288,9 +295,8 @@ def test_a_run_that_waits_for_another_can_be_aborted():
         first = asyncio.create_task(flyte.run.aio(body.step, x=3))
         await body.started.wait()
         second = asyncio.create_task(flyte.run.aio(body.step, x=3))
-        await settle()
-        (waiting,) = [run for run in flyte.engine.runs.live_runs.values() if not next(iter(run.calls.values())).attempt]
-        waiting.cancel()
+        (waiting,) = await waiting_calls(1)
+        waiting.run.cancel()
         with pytest.raises(errors.ActionAbortedError):
             await second
         release.set()

@@ -20,7 +20,7 @@ from flyte_notebook.engine.bridge import patch_loop
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.engine.stopping import FORCED
-from tests.loops import begun, journal_caught_up, run_async
+from tests.loops import begun, cancel_runs, journal_caught_up, once_begun, run_async
 
 env = flyte.TaskEnvironment("stopping")
 going_on = True
@@ -138,7 +138,7 @@ def others() -> set[asyncio.Task[Any]]:
 def test_a_run_ends_whatever_its_bodies_catch(body):
     async def cell() -> set[asyncio.Task[Any]]:
         patch_loop()
-        asyncio.get_running_loop().call_later(0.1, lambda: [run.cancel() for run in live_runs.values()])
+        once_begun(body, cancel_runs)
         with pytest.raises(errors.ActionAbortedError):
             async with open_cell():
                 await then_more(body)
@@ -160,8 +160,7 @@ def test_one_action_ends_whatever_its_bodies_catch_and_its_caller_goes_on(body):
     async def cell() -> tuple[Any, set[asyncio.Task[Any]]]:
         patch_loop()
         async with open_cell() as opened:
-            loop = asyncio.get_running_loop()
-            loop.call_later(0.1, lambda: opened.run.cancel(next(iter(opened.run.calls))))
+            once_begun(body, lambda call: opened.run.cancel(call.id))
             (outcome,) = await asyncio.gather(BODIES[body](), return_exceptions=True)
         return outcome, others()
 
@@ -174,7 +173,7 @@ def test_one_action_ends_whatever_its_bodies_catch_and_its_caller_goes_on(body):
 
 def test_what_was_ended_by_force_is_said_in_the_tree():
     async def cell() -> None:
-        asyncio.get_running_loop().call_later(0.1, lambda: [run.cancel() for run in live_runs.values()])
+        once_begun("catches_every_time", cancel_runs)
         with pytest.raises(errors.ActionAbortedError):
             async with open_cell():
                 await catches_every_time()
@@ -214,8 +213,7 @@ def test_an_action_called_while_tidying_up_runs_to_its_end():
         await begun("tidies")
         # Else the call waits for longer than tidying up may take.
         await journal_caught_up()
-        for run in live_runs.values():
-            run.cancel()
+        cancel_runs()
 
     async def cell() -> None:
         stopping = asyncio.create_task(stop())
@@ -238,7 +236,7 @@ def test_what_a_finished_action_has_started_goes_on():
         return 1
 
     async def cell() -> str:
-        asyncio.get_running_loop().call_later(0.1, lambda: [run.cancel() for run in live_runs.values()])
+        once_begun("goes_on", cancel_runs)
         with pytest.raises(errors.ActionAbortedError):
             async with open_cell():
                 await starts()

@@ -8,6 +8,7 @@ import pytest
 
 import flyte_notebook as flyte
 from flyte_notebook import errors
+from tests.loops import begun
 
 env = flyte.TaskEnvironment("engine")
 
@@ -196,7 +197,7 @@ def test_a_forgotten_child_is_aborted_when_its_parent_returns():
     @scratch.task
     async def main() -> str:
         main.forgotten = asyncio.ensure_future(slow())
-        await asyncio.sleep(0.01)
+        await begun("slow")
         return "done"
 
     run = flyte.run(main)

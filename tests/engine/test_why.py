@@ -172,8 +172,8 @@ def test_a_result_that_was_there_and_did_not_do(step):
 def test_an_equal_call_that_was_still_running(step):
     env = flyte.TaskEnvironment("callers")
     task = step(
-        ("return clean(n)", "await asyncio.sleep(0.01)\n    return clean(n)"),
-        ("THRESHOLD = 10", "import asyncio\nTHRESHOLD = 10"),
+        ("return clean(n)", "AT_WORK.append(n)\n    while len(AT_WORK) < 2: await sleep(0)\n    return clean(n)"),
+        ("THRESHOLD = 10", "from asyncio import sleep\nTHRESHOLD = 10\nAT_WORK = []"),
     )
 
     @env.task
