@@ -119,6 +119,12 @@ class _Traced:
         self._end(Phase.SUCCEEDED, output=_encoded(value), fingerprint=self.call.run.fingerprint(self._func))
         return value
 
+    async def kept(self) -> None:
+        """Wait where a result would be lost for longer than is promised; as tasks do."""
+        pace = self.call.run.pace
+        if pace.overdue() and asyncio.get_running_loop() is self.frame.loop:
+            await pace.turn()
+
     def exhausted(self) -> None:
         """The generator came to its end."""
         self.result(self._items)
@@ -168,7 +174,9 @@ def _coroutine(func: Callable[..., Any]) -> Callable[..., Any]:
             return record.recovered.value
         with record.inside():
             value = await func(*args, **kwargs)
-        return record.result(value)
+        record.result(value)
+        await record.kept()
+        return value
 
     return traced
 

@@ -1,4 +1,7 @@
-"""Calls begin no faster than the journal records them: else the last second of a fast run could be lost, not 50 ms of it."""
+"""Calls begin, and hand their results back, no faster than the journal records them.
+
+Else what a crash costs would depend on the disk: the last second of a run, or half a minute of it, and not 50 ms.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,18 @@ if TYPE_CHECKING:
     from flyte_notebook.record.journal import Journal
 
 _AT_ONCE = 64
-"""Calls that go on together before the journal is asked again."""
+"""Calls, or results, that go on together before the journal is asked again."""
 
 
 class Pace:
-    """The calls of one run that wait for the journal, in the order in which they were made. On the run's loop only."""
+    """What waits for the journal in one run, in the order in which it came. On the run's loop only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, journal: Journal) -> None:
         self._loop = loop
         self._journal = journal
         self._late = journal.late
+        self.overdue = journal.overdue
+        """True when a call that has come to its end has to wait for its `turn`."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._asked = False
         """Whether those who wait will be let in by what is under way."""
@@ -29,7 +34,7 @@ class Pace:
         return self._late() or bool(self._waiting)
 
     async def turn(self) -> None:
-        """Wait until the journal has caught up and the calls that came before have gone on."""
+        """Wait until the journal has caught up and what came before has gone on."""
         mine = self._loop.create_future()
         self._waiting.append(mine)
         if not self._asked:

@@ -213,6 +213,9 @@ async def _act(
         await call.close()
     call.open = False
     ended(call, Phase.SUCCEEDED, output=result, fingerprint=call.run.fingerprint(task.func), cache_key=key)
+    if call.run.pace.overdue():
+        # Nobody builds on a result that a crash would take back for long.
+        await call.run.pace.turn()
     return value if immutable else await decoded(task, result, call.run.store.blobs)
 
 

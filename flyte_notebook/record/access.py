@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
+import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ from flyte_notebook.errors import JournalError
 from flyte_notebook.record import kernels, lockfile, schema
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
     from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 _CHECKPOINT_BYTES = 16 * 2**20
 
@@ -67,6 +69,23 @@ class Access:
                 "recorded since then is lost. Run the cell again: a new store is made."
             )
 
+    def explained(self, error: Exception) -> JournalError:
+        """`error`, which a commit has raised, as one that says what has happened and what to do."""
+        try:
+            self.check()
+        except JournalError as lost:
+            # Whatever came of it.
+            return lost
+        if isinstance(error, JournalError):
+            return error
+        if isinstance(error, sqlite3.Error | OSError):
+            explained = schema.failure(self._path, error)
+        else:
+            _log.error("the journal %s stops", self._path, exc_info=error)
+            explained = JournalError(f"The journal {self._path} stopped ({type(error).__name__}: {error}).")
+        explained.__cause__ = error
+        return explained
+
     def rest(self, *, hold: bool) -> None:
         """Let go of the file; it is opened again on demand. `hold`: others go on seeing that this process lives."""
         if self._connection is not None:
@@ -76,8 +95,15 @@ class Access:
             kernels.release(self._kernels, self.byte)
             self._holding = False
 
+    def overgrown(self) -> bool:
+        """True when the write-ahead log had better be brought into the journal."""
+        try:
+            return os.stat(f"{self._path}-wal").st_size > _CHECKPOINT_BYTES  # noqa: PTH116  on every batch
+        except FileNotFoundError:
+            return False
+
     def checkpoint(self) -> None:
-        """Bring the write-ahead log into the journal, as far as no reader needs it, when it has grown large."""
-        with contextlib.suppress(FileNotFoundError):
-            if os.stat(f"{self._path}-wal").st_size > _CHECKPOINT_BYTES:  # noqa: PTH116  on every batch
-                self.connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        """Bring the write-ahead log into the journal, as far as no reader needs it, and begin it anew."""
+        self.connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        # Its first page waits for the disk. It is what it was.
+        self.execute(f"PRAGMA application_id={schema.APPLICATION_ID}", ())

@@ -21,7 +21,6 @@ from flyte_notebook.record import events
 from flyte_notebook.record.events import ActionEnded
 from flyte_notebook.record.gate import gate
 from flyte_notebook.record.ledger import Ledger, NotRecordedHereError
-from flyte_notebook.record.schema import failure
 from flyte_notebook.record.underway import Underway
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ _PROMISE = 0.045
 _WINDOW = 0.02
 """Seconds to gather a batch: less after a commit that was slow, as behind a thread that hogs the interpreter."""
 _LATE = 0.035
-"""Seconds after which whoever is about to append more had better wait."""
+"""Seconds after which whoever is about to begin something had better wait."""
 _FULL = 65_536
 """Events that may wait for a commit; whoever appends more waits for it, with all that runs in the same thread."""
 _IDLE = 1.0
@@ -63,6 +62,7 @@ class Writer:
 
     def suspend(self) -> None:
         """Let go of the file until it is needed again; see `gate`."""
+        self._slow = True
         self._ledger.rest()
 
     def renew(self) -> None:
@@ -81,6 +81,8 @@ class Writer:
         self._oldest = 0.0
         """When, at the earliest, what is not committed yet was appended; while `_awake`."""
         self._urgent = False
+        self._slow = True
+        """What is under way, or comes next, waits for the disk: at the beginning and at the end of a write-ahead log."""
         self._bell = threading.Event()
         self._thread: threading.Thread | None = None
         self._state = threading.Lock()
@@ -119,8 +121,12 @@ class Writer:
             self.flush().exception()
 
     def late(self) -> bool:
-        """True while something that was appended waits for its commit for nearly as long as is promised."""
-        return self._awake and time.perf_counter() - self._oldest > _LATE and self._failure is None
+        """True while something that was appended waits for its commit for so long that new work had better wait."""
+        return self._awake and (self._slow or time.perf_counter() - self._oldest > _LATE) and self._failure is None
+
+    def overdue(self) -> bool:
+        """True while something that was appended waits for its commit for as long as is promised."""
+        return self._awake and (self._slow or time.perf_counter() - self._oldest > _PROMISE) and self._failure is None
 
     def flush(self) -> Future[None]:
         """A future that is done when everything appended so far is committed; it fails with JournalError."""
@@ -193,6 +199,7 @@ class Writer:
                 ends = not self._queue and not self._awake
                 if ends:
                     self._thread = None
+                    self._slow = True
             if ends:
                 with self._writing, gate:
                     self._ledger.rest()
@@ -216,10 +223,11 @@ class Writer:
                         self._take(taken, waiting)
                         self._ledger.commit()
                 except Exception as error:  # noqa: BLE001  whatever it is, those who wait have to hear of it
-                    self._failure = self._explained(error)
+                    self._failure = self._ledger.access.explained(error)
             if self._failure is not None:
                 self._refuse()
                 return
+            self._slow = False
             self._underway.remove(self._batch)
             self._batch = []
             for future in waiting:
@@ -228,22 +236,6 @@ class Writer:
                     future.set_result(None)
             self._publish(taken)
             self._checkpoint()
-
-    def _explained(self, error: Exception) -> JournalError:
-        try:
-            self._ledger.access.check()
-        except JournalError as lost:
-            # Whatever came of it.
-            return lost
-        if isinstance(error, JournalError):
-            return error
-        if isinstance(error, sqlite3.Error | OSError):
-            explained = failure(self.path, error)
-        else:
-            _log.error("the journal %s stops", self.path, exc_info=error)
-            explained = JournalError(f"The journal {self.path} stopped ({type(error).__name__}: {error}).")
-        explained.__cause__ = error
-        return explained
 
     def _gather(self) -> None:
         queue, batch = self._queue, self._batch
@@ -274,12 +266,18 @@ class Writer:
                 item.set_exception(self._refusal())
 
     def _checkpoint(self) -> None:
+        access = self._ledger.access
+        if not access.overgrown():
+            return
+        self._slow = True
         try:
             with gate:
-                self._ledger.access.checkpoint()
-        except sqlite3.Error as error:
+                access.checkpoint()
+        except (sqlite3.Error, JournalError) as error:
             # Nothing is lost: the log goes on growing, and the next batch tries again.
             _log.warning("the write-ahead log of %s cannot be folded in: %s", self.path, error)
+        finally:
+            self._slow = False
 
     def _publish(self, taken: list[Event]) -> None:
         publish = events.committed.publish

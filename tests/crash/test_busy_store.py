@@ -19,7 +19,7 @@ from flyte_notebook import errors
 from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.record import events, schema, writer
 from flyte_notebook.record.store import Store, open_store
-from tests.loops import run_async
+from tests.loops import journal_caught_up, run_async
 from tests.record.journal_cases import RUN, action_id, ended, put, started, submitted
 
 env = flyte.TaskEnvironment("busy")
@@ -151,6 +151,60 @@ def test_a_locked_out_run_can_be_cancelled(home):
     run = flyte.runs()[0]
     assert run.phase == "ABORTED"
     assert {action.phase for action in run.actions()} <= {"SUCCEEDED", "ABORTED"}
+
+
+def test_nothing_begins_before_its_run_is_on_record(home):
+    open_store().close()
+    began = []
+
+    @env.task
+    async def first() -> int:
+        began.append(1)
+        return 1
+
+    async def go(unlock):
+        running = asyncio.ensure_future(flyte.run.aio(first))
+        while not live_runs:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        assert began == []
+        await asyncio.to_thread(unlock)
+        return await running
+
+    with locked_by_another_process(home) as unlock:
+        assert run_async(go(unlock)).outputs() == (1,)
+
+
+@pytest.mark.parametrize("kind", ["task", "trace"])
+def test_no_result_is_handed_back_that_would_be_lost_for_longer_than_is_promised(home, kind):
+    go_on = [asyncio.Event(), asyncio.Event()]
+    at_work = []
+
+    async def wait(i: int) -> int:
+        at_work.append(i)
+        await go_on[i].wait()
+        return i
+
+    waits, traced = env.task(wait), flyte.trace(wait)
+
+    @env.task(short_name="all_wait")
+    async def all_wait() -> None:
+        (run,) = live_runs.values()
+        calls = [asyncio.ensure_future(waits(0)), asyncio.ensure_future(waits(1) if kind == "task" else traced(1))]
+        while len(at_work) < 2:
+            await asyncio.sleep(0.001)
+        await journal_caught_up()
+        with locked_by_another_process(home) as unlock:
+            go_on[0].set()
+            while not run.pace.overdue():
+                await asyncio.sleep(0.001)
+            go_on[1].set()
+            await asyncio.sleep(0.02)
+            assert not calls[1].done()
+            await asyncio.to_thread(unlock)
+        assert await asyncio.gather(*calls) == [0, 1]
+
+    flyte.run(all_wait)
 
 
 # --- slower than what is appended ---------------------------------------------------------------------------------------
