@@ -10,7 +10,7 @@ JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" YARN_ENABLE_TELEMETRY
 FRONTEND := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/tests/*' -not -path '*/__pycache__/*' -not -name '*.tsbuildinfo')
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo lab test test-python test-older-ipykernel test-notebooks test-frontend test-browser soak bench profile lint lint-python lint-frontend format notebooks screenshots clean
+.PHONY: help demo lab test test-kernels test-python test-crash test-older-ipykernel test-notebooks test-frontend test-browser soak bench profile lint lint-python lint-frontend format notebooks screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -63,14 +63,22 @@ lab: $(VENV)/.demo ## open the notebooks in JupyterLab
 
 # --- for developers ----------------------------------------------------------------------------------------------------
 
-# The longest first, and two at a time, because much of it waits; what one prints comes when it has ended.
+# The longest first, and three at a time, because much of it waits; what one prints comes when it has ended.
 test: $(VENV)/.dev labextension/node_modules/.yarn-state.yml ## everything: unit, property, crash, notebooks, TypeScript, browser
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target \
-		test-python test-browser test-older-ipykernel test-notebooks test-frontend
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=target \
+		test-kernels test-browser test-python test-crash test-older-ipykernel test-notebooks test-frontend
 	@echo "All tests ran, and passed."
 
+KERNELS := tests/notebook tests/guide
+
+test-kernels: $(VENV)/.dev ## what is seen in real kernels, and the programs of Flyte's guide
+	@$(PYTEST) $(KERNELS)
+
+test-crash: $(VENV)/.dev ## killed kernels, full disks, damaged values, lost and locked stores
+	@$(PYTEST) tests/crash
+
 test-python: $(VENV)/.dev ## unit, property and package tests
-	@$(PYTEST) tests --ignore tests/browser --ignore tests/bench
+	@$(PYTEST) tests $(foreach apart,$(KERNELS) tests/crash tests/browser tests/bench,--ignore $(apart))
 
 build/ipykernel-7.3: | $(VENV)/.dev
 	@$(BIN)/$(PIP) --target $@ --no-deps 'ipykernel==7.3.*'

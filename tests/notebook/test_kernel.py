@@ -310,9 +310,10 @@ def test_an_interrupt_ends_the_cell_and_leaves_nothing_behind(tasks: Kernel, cod
     queued = tasks.start("'queued'")
     tasks.interrupt()
     tasks.finish(cell)
-    assert cell.error["ename"] == "KeyboardInterrupt"
+    # Jupyter stops at a cell that says so; a request that came only after the interrupt is run.
+    assert (cell.status, cell.error["ename"]) == ("error", "KeyboardInterrupt")
     assert cell.displays(RUN_MIME)[0]["run"]["phase"] == "ABORTED"
-    assert tasks.finish(queued).status in ("aborted", "error")
+    assert tasks.finish(queued).status in ("aborted", "ok")
     assert tasks.run("'next'").result == "'next'"
     assert unfinished(tasks) == ([], [])
 
