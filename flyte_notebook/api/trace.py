@@ -115,19 +115,28 @@ class _Traced:
         return value
 
     def result(self, value: Any) -> Any:
-        """The call returned `value`."""
-        self._end(Phase.SUCCEEDED, output=_encoded(value), fingerprint=self.call.run.fingerprint(self._func))
+        """The call returned `value`. In a thread, waits as `returned` does; a loop must not wait here."""
+        self._succeeded(value)
+        self._leave()
+        if self.call.run.pace.overdue() and asyncio.events._get_running_loop() is None:
+            self.call.run.store.journal.flush().exception()
         return value
 
-    async def kept(self) -> None:
-        """Wait where a result would be lost for longer than is promised; as tasks do."""
+    async def returned(self, value: Any) -> Any:
+        """The coroutine returned `value`: handed back once a crash would not take it back for longer than is promised."""
+        self._succeeded(value)
         pace = self.call.run.pace
-        if pace.overdue() and asyncio.get_running_loop() is self.frame.loop:
-            await pace.turn()
+        try:
+            if pace.overdue() and asyncio.get_running_loop() is self.frame.loop:
+                await pace.kept()
+        finally:
+            self._leave()
+        return value
 
     def exhausted(self) -> None:
         """The generator came to its end."""
-        self.result(self._items)
+        self._succeeded(self._items)
+        self._leave()
 
     def abandoned(self) -> None:
         """The generator was left before its end; harmless after the end."""
@@ -136,6 +145,14 @@ class _Traced:
     def _end(self, phase: Phase, **what: Any) -> None:
         if not self.call.phase.terminal:
             ended(self.call, phase, **what)
+        self._leave()
+
+    def _succeeded(self, value: Any) -> None:
+        if not self.call.phase.terminal:
+            fingerprint = self.call.run.fingerprint(self._func)
+            ended(self.call, Phase.SUCCEEDED, output=_encoded(value), fingerprint=fingerprint)
+
+    def _leave(self) -> None:
         if self._runner is not None:
             self.call.parent.children.pop(self._runner, None)
 
@@ -174,9 +191,7 @@ def _coroutine(func: Callable[..., Any]) -> Callable[..., Any]:
             return record.recovered.value
         with record.inside():
             value = await func(*args, **kwargs)
-        record.result(value)
-        await record.kept()
-        return value
+        return await record.returned(value)
 
     return traced
 

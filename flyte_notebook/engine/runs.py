@@ -240,7 +240,8 @@ class LiveRun:
         """The same, on the run's loop: before anything that waits there goes on."""
         if action_id is not None:
             call = self.calls.get(action_id)
-            if call is not None and call.runner is not None:
+            # What has ended and waits to be handed back is not cancelled: on record it is what it is.
+            if call is not None and call.runner is not None and not call.phase.terminal:
                 # Asked again: whoever has swallowed the first cancellation gets another.
                 insist = call.cancelled is not None
                 call.cancelled = call.cancelled or Stop(call, ActionAbortedError(f"{call.short_name} was cancelled"))

@@ -206,6 +206,8 @@ async def _act(
             ended(call, Phase.ABORTED)
             raise asyncio.CancelledError from None
         ended(call, failures.phase_of(call), error=failures.recorded(error))
+        if call.run.pace.overdue():
+            await call.run.pace.kept()
         raise failures.for_caller(error)  # noqa: B904 - it carries its cause already
     finally:
         leave(token)
@@ -214,8 +216,8 @@ async def _act(
     call.open = False
     ended(call, Phase.SUCCEEDED, output=result, fingerprint=call.run.fingerprint(task.func), cache_key=key)
     if call.run.pace.overdue():
-        # Nobody builds on a result that a crash would take back for long.
-        await call.run.pace.turn()
+        # Nobody builds on what a crash would take back for longer than is promised.
+        await call.run.pace.kept()
     return value if immutable else await decoded(task, result, call.run.store.blobs)
 
 

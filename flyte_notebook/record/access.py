@@ -31,6 +31,8 @@ class Access:
         self._file = schema.identity(path)
         self._connection: sqlite3.Connection | None = None
         self._holding = False
+        self._tolerated = _CHECKPOINT_BYTES
+        """Bytes that the write-ahead log may have: more, where a reader has kept it from being begun anew."""
 
     def connection(self) -> sqlite3.Connection:
         """Opened if need be.
@@ -42,6 +44,7 @@ class Access:
         if self._connection is None:
             self.check()
             self._connection = schema.connect(self._path)
+            self._tolerated = _CHECKPOINT_BYTES
             # Checkpoints wait for the disk: `checkpoint` makes them once nobody waits for the commit.
             self._connection.execute("PRAGMA wal_autocheckpoint=0")
             self._connection.execute("PRAGMA journal_size_limit=0")
@@ -97,13 +100,19 @@ class Access:
 
     def overgrown(self) -> bool:
         """True when the write-ahead log had better be brought into the journal."""
-        try:
-            return os.stat(f"{self._path}-wal").st_size > _CHECKPOINT_BYTES  # noqa: PTH116  on every batch
-        except FileNotFoundError:
-            return False
+        return self._log_size() > self._tolerated
 
     def checkpoint(self) -> None:
-        """Bring the write-ahead log into the journal, as far as no reader needs it, and begin it anew."""
-        self.connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        # Its first page waits for the disk. It is what it was.
-        self.execute(f"PRAGMA application_id={schema.APPLICATION_ID}", ())
+        """Bring the write-ahead log into the journal, and begin it anew unless a reader still needs it."""
+        _, length, done = self.connection().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if length == done:
+            # Writes the header as it is: the first page of a new log waits for the disk, here and not in a commit.
+            self.execute(f"PRAGMA application_id={schema.APPLICATION_ID}", ())
+        size = self._log_size()
+        self._tolerated = _CHECKPOINT_BYTES + (size if size > _CHECKPOINT_BYTES else 0)
+
+    def _log_size(self) -> int:
+        try:
+            return os.stat(f"{self._path}-wal").st_size  # noqa: PTH116  on every batch
+        except FileNotFoundError:
+            return 0

@@ -136,6 +136,10 @@ class Writer:
         elif not self._awake and not self._queue:
             # The writer rests: whatever was appended is committed.
             future.set_result(None)
+        elif self._closed:
+            # There is no thread any more, or not for long.
+            self._queue.append(future)
+            self._drain()
         else:
             self._queue.append(future)
             self._urgent = True
@@ -156,6 +160,7 @@ class Writer:
         # On this thread: at the interpreter's exit no other can be started.
         while self._queue:
             self._drain()
+        self._awake = False
         with self._writing, gate:
             if self._failure is None:
                 self._ledger.rest()
@@ -202,6 +207,8 @@ class Writer:
                     self._slow = True
             if ends:
                 with self._writing, gate:
+                    # Again: an append may have been committed meanwhile.
+                    self._slow = True
                     self._ledger.rest()
                     self._on_rest()
                 return False
@@ -222,12 +229,12 @@ class Writer:
                     with gate:
                         self._take(taken, waiting)
                         self._ledger.commit()
+                        self._slow = self._slow and not taken
                 except Exception as error:  # noqa: BLE001  whatever it is, those who wait have to hear of it
                     self._failure = self._ledger.access.explained(error)
             if self._failure is not None:
                 self._refuse()
                 return
-            self._slow = False
             self._underway.remove(self._batch)
             self._batch = []
             for future in waiting:
@@ -235,7 +242,8 @@ class Writer:
                 if future.set_running_or_notify_cancel():
                     future.set_result(None)
             self._publish(taken)
-            self._checkpoint()
+            if taken and self._ledger.access.overgrown():
+                self._checkpoint()
 
     def _gather(self) -> None:
         queue, batch = self._queue, self._batch
@@ -266,18 +274,15 @@ class Writer:
                 item.set_exception(self._refusal())
 
     def _checkpoint(self) -> None:
-        access = self._ledger.access
-        if not access.overgrown():
-            return
-        self._slow = True
-        try:
-            with gate:
-                access.checkpoint()
-        except (sqlite3.Error, JournalError) as error:
-            # Nothing is lost: the log goes on growing, and the next batch tries again.
-            _log.warning("the write-ahead log of %s cannot be folded in: %s", self.path, error)
-        finally:
-            self._slow = False
+        with gate:
+            self._slow = True
+            try:
+                self._ledger.access.checkpoint()
+            except (sqlite3.Error, JournalError) as error:
+                # Nothing is lost: the log goes on growing, and a later batch tries again.
+                _log.warning("the write-ahead log of %s cannot be folded in: %s", self.path, error)
+            finally:
+                self._slow = False
 
     def _publish(self, taken: list[Event]) -> None:
         publish = events.committed.publish

@@ -153,7 +153,7 @@ def test_a_locked_out_run_can_be_cancelled(home):
     assert {action.phase for action in run.actions()} <= {"SUCCEEDED", "ABORTED"}
 
 
-def test_nothing_begins_before_its_run_is_on_record(home):
+def test_nothing_begins_before_its_run_is_on_record_where_the_journal_has_to_be_opened(home):
     open_store().close()
     began = []
 
@@ -175,36 +175,87 @@ def test_nothing_begins_before_its_run_is_on_record(home):
         assert run_async(go(unlock)).outputs() == (1,)
 
 
-@pytest.mark.parametrize("kind", ["task", "trace"])
+class Ending:
+    """Calls that have begun and end when they are told to, one of each kind."""
+
+    def __init__(self):
+        self.at_work = set()
+        self.go_on = {kind: threading.Event() for kind in ("first", "task", "error", "trace", "thread")}
+
+    async def wait(self, kind: str) -> str:
+        self.at_work.add(kind)
+        while not self.go_on[kind].is_set():
+            await asyncio.sleep(0.001)
+        if kind == "error":
+            raise ValueError
+        return kind
+
+    def wait_in_a_thread(self, kind: str) -> str:
+        self.at_work.add(kind)
+        self.go_on[kind].wait(20)
+        return kind
+
+    def begin(self, kind: str) -> asyncio.Task[str]:
+        waits = env.task(self.wait)
+        sync = flyte.trace(self.wait_in_a_thread)
+        traced = flyte.trace(self.wait)
+        call = {"trace": lambda: traced(kind), "thread": lambda: asyncio.to_thread(sync, kind)}.get(kind)
+        return asyncio.ensure_future(call() if call is not None else waits(kind))
+
+
+@pytest.mark.parametrize("kind", ["task", "error", "trace", "thread"])
 def test_no_result_is_handed_back_that_would_be_lost_for_longer_than_is_promised(home, kind):
-    go_on = [asyncio.Event(), asyncio.Event()]
-    at_work = []
-
-    async def wait(i: int) -> int:
-        at_work.append(i)
-        await go_on[i].wait()
-        return i
-
-    waits, traced = env.task(wait), flyte.trace(wait)
+    ending = Ending()
 
     @env.task(short_name="all_wait")
     async def all_wait() -> None:
         (run,) = live_runs.values()
-        calls = [asyncio.ensure_future(waits(0)), asyncio.ensure_future(waits(1) if kind == "task" else traced(1))]
-        while len(at_work) < 2:
+        first, last = ending.begin("first"), ending.begin(kind)
+        while len(ending.at_work) < 2:
             await asyncio.sleep(0.001)
         await journal_caught_up()
         with locked_by_another_process(home) as unlock:
-            go_on[0].set()
+            ending.go_on["first"].set()
             while not run.pace.overdue():
                 await asyncio.sleep(0.001)
-            go_on[1].set()
-            await asyncio.sleep(0.02)
-            assert not calls[1].done()
+            ending.go_on[kind].set()
+            await asyncio.sleep(0.03)
+            assert not last.done()
             await asyncio.to_thread(unlock)
-        assert await asyncio.gather(*calls) == [0, 1]
+        found = await asyncio.gather(first, last, return_exceptions=True)
+        assert found[0] == "first"
+        assert isinstance(found[1], errors.RuntimeUserError) if kind == "error" else found[1] == kind
 
     flyte.run(all_wait)
+
+
+def test_an_action_that_has_ended_and_waits_to_be_handed_back_is_not_cancelled(home):
+    ending = Ending()
+
+    @env.task(short_name="all_wait")
+    async def all_wait() -> str:
+        (run,) = live_runs.values()
+        first, last = ending.begin("first"), ending.begin("task")
+        while len(ending.at_work) < 2:
+            await asyncio.sleep(0.001)
+        await journal_caught_up()
+        call = next(call for call in run.calls.values() if call.runner is last)
+        with locked_by_another_process(home) as unlock:
+            ending.go_on["first"].set()
+            while not run.pace.overdue():
+                await asyncio.sleep(0.001)
+            ending.go_on["task"].set()
+            while not call.phase.terminal:
+                await asyncio.sleep(0.001)
+            run.cancel(call.id)
+            await asyncio.sleep(0.01)
+            assert not last.done()
+            await asyncio.to_thread(unlock)
+        return await first + await last
+
+    run = flyte.run(all_wait)
+    assert run.outputs() == ("firsttask",)
+    assert {action.phase for action in run.actions()} == {"SUCCEEDED"}
 
 
 # --- slower than what is appended ---------------------------------------------------------------------------------------
@@ -223,6 +274,40 @@ class SlowDisk:
             commit(ledger)
 
         monkeypatch.setattr(Ledger, "commit", slowly)
+
+
+@pytest.mark.parametrize("waits", ["result", "call"])
+def test_nobody_waits_for_ever_where_every_commit_is_slow_and_others_keep_the_journal_busy(monkeypatch, waits):
+    done, go_on = threading.Event(), asyncio.Event()
+
+    @env.task
+    def talks() -> None:
+        while not done.wait(0.003):
+            print("still here")
+
+    @env.task
+    async def ends(i: int) -> int:
+        await go_on.wait()
+        return i
+
+    @env.task
+    async def both() -> int:
+        (run,) = live_runs.values()
+        talking = asyncio.ensure_future(talks.aio())
+        ending = [asyncio.ensure_future(ends(i)) for i in range(5)]
+        while len(run.calls) < 7:
+            await asyncio.sleep(0.001)
+        SlowDisk(monkeypatch, 0.06)
+        while not run.pace.overdue():
+            await asyncio.sleep(0.001)
+        go_on.set()
+        # What they wait for is on record: it does not matter that there is always more.
+        total = sum(await asyncio.gather(*(ending if waits == "result" else [leaf(i) for i in range(200)])))
+        done.set()
+        await asyncio.gather(talking, *ending)
+        return total
+
+    assert flyte.run(both).outputs() == ((10,) if waits == "result" else (19_900,))
 
 
 def test_calls_wait_for_a_slow_disk_in_their_order(monkeypatch, figures):

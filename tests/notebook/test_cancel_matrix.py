@@ -189,7 +189,7 @@ def test_a_stopped_run_leaves_nothing_behind_and_can_be_resumed(lane: Lane, case
         assert (found["phase"], phases(found)) == (phase, actions)
         assert cell.displays(RUN_MIME)[-1]["run"]["phase"] == phase
         if phase != "SUCCEEDED":
-            # Jupyter stops at a cell that says so; a request that came only after the stop is run.
+            # Jupyter stops at a cell that says so; a request that it has not received by then is run.
             assert cell.status == "error"
             assert cell.error["ename"] in raised(case)
             assert queued.status in ("aborted", "ok")

@@ -310,7 +310,7 @@ def test_an_interrupt_ends_the_cell_and_leaves_nothing_behind(tasks: Kernel, cod
     queued = tasks.start("'queued'")
     tasks.interrupt()
     tasks.finish(cell)
-    # Jupyter stops at a cell that says so; a request that came only after the interrupt is run.
+    # Jupyter stops at a cell that says so; a request that it has not received by then is run.
     assert (cell.status, cell.error["ename"]) == ("error", "KeyboardInterrupt")
     assert cell.displays(RUN_MIME)[0]["run"]["phase"] == "ABORTED"
     assert tasks.finish(queued).status in ("aborted", "ok")
