@@ -1,4 +1,4 @@
-"""Where the result of an action came from, and why it ran although its task is cached, in words."""
+"""Where the result of an action came from, and why it ran although it is cached or its run was resumed, in words."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flyte_notebook.record import lookup, rows
 from flyte_notebook.record.encoded import tree
 from flyte_notebook.record.envelope import canonical_text
 from flyte_notebook.record.fingerprint import explain
+from flyte_notebook.record.rerun import rerun
 from flyte_notebook.record.schema import SHIFT
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ _ALIKE = f"""{_CACHED} AND cache_key <> '' AND actions.key >= ? AND actions.key 
 def why(store: Store, run: str, action_id: str) -> str | None:
     """One line: `cached, from run main-abc123`, `ran again: helper clean() changed (since run main-abc123)`, …
 
-    None for an action that is not on record, has not succeeded, or belongs to a task that is not cached.
+    None for an action that is not on record, and where nothing could have been reused: its run resumes no other, and
+    its task is not cached or it has not succeeded.
 
     Raises:
         RunNotFoundError: no run has this name.
@@ -78,7 +80,13 @@ def why(store: Store, run: str, action_id: str) -> str | None:
         if own.cached or own.recovered:
             source = rows.parse(own.extra).get("source_run")
             return f"{'cached' if own.cached else 'recovered'}, from run {source}" if source else None
-        return _ran(connection, store.blobs, own) if own.cache_key else None
+
+        def changes(key: int, action_id: str) -> str:
+            row = connection.execute(_OWN, (key, key + 1, action_id)).fetchone()
+            return _named([*_changed_code(connection, own, _Action(*row))])
+
+        told = rerun(connection, journal.path, run, own.key, changes)
+        return told if told is not None or not own.cache_key else _ran(connection, store.blobs, own)
 
 
 def _ran(connection: sqlite3.Connection, blobs: BlobStore, own: _Action) -> str:
@@ -92,10 +100,13 @@ def _ran(connection: sqlite3.Connection, blobs: BlobStore, own: _Action) -> str:
     if alike is None:
         return f"ran: no success of an earlier run is there to reuse (looked at {RUNS} runs)"
     past = _Action(*alike)
-    changes = [*_inputs(connection, blobs, own, past, cache), *_code(connection, own, past)]
+    changes = _named([*_inputs(connection, blobs, own, past, cache), *_code(connection, own, past)])
+    return f"ran again: {changes or 'what its cache policies look at changed'} (since run {past.run})"
+
+
+def _named(changes: list[str]) -> str:
     more = f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
-    named = ", ".join(changes[:_NAMED]) or "what its cache policies look at changed"
-    return f"ran again: {named}{more} (since run {past.run})"
+    return ", ".join(changes[:_NAMED]) + more
 
 
 def _not_reused(own: _Action, past: _Action, cache: dict[str, Any]) -> str:
@@ -142,15 +153,23 @@ def _by_name(connection: sqlite3.Connection, blobs: BlobStore, action: _Action) 
 
 
 def _code(connection: sqlite3.Connection, own: _Action, past: _Action) -> Iterator[str]:
-    (new, now, parts), (old, then, former) = (_declared(connection, action) for action in (own, past))
+    new, old = (_declared(connection, action)[0] for action in (own, past))
     if new.get("version_override") != old.get("version_override"):
         before, after = (cache.get("version_override", "that of the code") for cache in (old, new))
         yield f"version changed from {before} to {after}"
     for name in ("salt", "policies", "ignored_inputs"):
         if new.get(name) != old.get(name):
             yield f"{name.replace('_', ' ')} of the cache changed"
-    if "version_override" in new or "policies" in new or own.fingerprint == past.fingerprint:
+    if "version_override" not in new and "policies" not in new:
+        yield from _changed_code(connection, own, past)
+
+
+def _changed_code(connection: sqlite3.Connection, own: _Action, past: _Action) -> Iterator[str]:
+    (_, now, parts), (_, then, former) = (_declared(connection, action) for action in (own, past))
+    # Of what has not succeeded, the code is that of its task; of a trace none is known then.
+    made_by = own.fingerprint or now
+    if made_by in ("", past.fingerprint):
         return
     # The parts are those of the task as each run saw it first.
-    known = own.fingerprint == now and past.fingerprint == then and parts and former
+    known = made_by == now and past.fingerprint == then and parts and former
     yield from (explain(former, parts) if known else ["code changed"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,151 @@ def test_of_what_is_recovered_the_run_is_told_too(step, monkeypatch):
     first = flyte.runs()[0]
     monkeypatch.setenv("BROKEN", "0")
     second = first.resume()
-    assert (told(second), told(second, 1)) == (None, f"recovered, from run {first.name}")
+    assert told(second) == f"ran again: it had failed in run {first.name}"
+    assert told(second, 1) == f"recovered, from run {first.name}"
+
+
+RESUMED = """
+import os
+
+THRESHOLD = 10
+
+def clean(n):
+    return min(n, THRESHOLD)
+
+@env.task
+async def step(n: int) -> int:
+    return clean(n)
+
+@env.task
+async def last(n: int, then: str) -> int:
+    if then == "fails":
+        raise ValueError
+    return n
+
+@env.task
+async def main() -> int:
+    then = os.environ["THEN"]
+    return await last(await step(3), "fails" if then == "fails" else "is right")
+"""
+
+
+@pytest.fixture
+def chain(tmp_path, monkeypatch):
+    """Defines the tasks of `source` as a cell does, and runs `main` or resumes a run."""
+
+    def go(
+        then: str, before: flyte.Run | None = None, *edits: tuple[str, str], source: str = RESUMED, keep: bool = False
+    ) -> flyte.Run:
+        monkeypatch.setenv("THEN", then)
+        for old, new in edits:
+            assert old in source
+            source = source.replace(old, new)
+        path = Path(tmp_path, f"cell_{abs(hash(source))}.py")
+        path.write_text(source)
+        scope = {"env": flyte.TaskEnvironment("chain"), "flyte": flyte, "__name__": "__main__"}
+        exec(compile(source, str(path), "exec", dont_inherit=True), scope)
+        kept.append(scope)
+        with contextlib.suppress(errors.BaseRuntimeError):
+            flyte.run(scope["main"]) if before is None else before.resume(keep=keep)
+        return next(run for run in flyte.runs() if run.name.startswith("main"))
+
+    kept = []
+    return go
+
+
+def all_told(run: flyte.Run) -> dict[str, str | None]:
+    return {action.short_name: why(open_store(), run.name, action.id) for action in run.actions()}
+
+
+def test_of_what_a_resumed_run_did_again_it_is_told_what_has_changed(chain):
+    first = chain("fails")
+    assert set(all_told(first).values()) == {None}
+    second = chain("fails", first, ("THRESHOLD = 10", "THRESHOLD = 2"))
+    assert all_told(second) == {
+        "main": f"ran again: it had failed in run {first.name}",
+        "step": f"ran again: captured THRESHOLD changed (since run {first.name})",
+        "last": f"ran: run {first.name} has no such call with these inputs",
+    }
+    third = chain("goes on", second, ("THRESHOLD = 10", "THRESHOLD = 2"))
+    assert all_told(third) == {
+        "main": f"ran again: it had failed in run {second.name}",
+        "step": f"recovered, from run {second.name}",
+        "last": f"ran: run {second.name} has no such call with these inputs",
+    }
+
+
+def test_of_what_was_cut_off_or_is_on_record_no_more_that_is_told(chain):
+    first = chain("fails", None, ("raise ValueError", "raise SystemExit"))
+    with contextlib.suppress(errors.RuntimeUserError):
+        first.resume()
+    second = flyte.runs()[0]
+    assert all_told(second)["last"] == f"ran again: it had failed in run {first.name}"
+    with open_store().journal.reading(transaction=False) as connection:
+        connection.execute("UPDATE actions SET phase = 'RUNNING' WHERE short_name = 'last'")
+    assert all_told(second)["last"] == f"ran again: it had not ended in run {first.name}"
+    assert open_store().journal.delete([first.name]) == [first.name]
+    assert all_told(second)["last"] == f"ran: run {first.name} is not on record any more"
+
+
+def test_a_call_that_has_moved_is_compared_with_what_it_was(chain):
+    first = chain("fails")
+    grouped = ("return await last(await step(3)", 'with flyte.group("g"):\n        return await last(await step(3)')
+    second = chain("fails", first, grouped, ("THRESHOLD = 10", "THRESHOLD = 2"))
+    assert all_told(second)["step"] == f"ran again: captured THRESHOLD changed (since run {first.name})"
+
+
+def test_a_call_more_than_there_are_results_is_told_so(chain):
+    first = chain("fails")
+    second = chain("fails", first, ("await step(3)", "await step(3) + await step(3)"))
+    recovered, ran = (why(open_store(), second.name, action.id) for action in second.actions()[1:3])
+    assert recovered == f"recovered, from run {first.name}"
+    assert ran == f"ran again: its result of run {first.name} stands for another call"
+
+
+def test_code_is_not_named_where_every_success_is_kept(chain):
+    first = chain("fails")
+    # What is kept does not fit any more.
+    second = chain("fails", first, ("step(n: int) -> int", "step(n: int) -> str"), keep=True)
+    assert all_told(second)["step"] == f"ran again: its result of run {first.name} could not be used"
+
+
+def test_of_runs_that_an_action_has_started_it_is_told_too(chain):
+    started = ("await step(3)", "(await flyte.run.aio(step, n=3)).outputs()[0]")
+    first = chain("fails", None, started)
+    inner = flyte.runs()[0].name
+    chain("fails", first, started, ("THRESHOLD = 10", "THRESHOLD = 2"))
+    assert flyte.runs()[0].name != inner
+    assert all_told(flyte.runs()[0]) == {"step": f"ran again: captured THRESHOLD changed (since run {inner})"}
+
+
+TRACED = """
+import os, threading
+
+@flyte.trace
+async def lock(n: int):
+    if os.environ["THEN"] == "trace fails":
+        raise ValueError
+    return threading.Lock()
+
+@env.task(max_inline_io_bytes=100)
+async def refused(text: str) -> int:
+    return 1
+
+@env.task
+async def main() -> int:
+    await lock(3)
+    return await refused("x" * 1_000)
+"""
+
+
+@pytest.mark.parametrize("then", ["trace fails", "goes on"])
+def test_of_traces_no_change_is_made_up_and_of_what_never_ran_nothing_is_told(chain, then):
+    first = chain("goes on", source=TRACED)
+    told = all_told(chain(then, first, source=TRACED))
+    assert told.pop("lock") == f"ran again: its result of run {first.name} could not be used"
+    assert set(told.values()) <= {f"ran again: it had failed in run {first.name}", None}
+    assert then == "trace fails" or told["refused"] is None
 
 
 def test_nothing_is_told_of_tasks_that_are_not_cached_of_failures_and_of_what_is_not_on_record(step):
