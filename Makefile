@@ -10,7 +10,7 @@ JLPM := cd labextension && PATH="$(abspath $(BIN)):$$PATH" YARN_ENABLE_TELEMETRY
 FRONTEND := $(shell find labextension -type f -not -path '*/node_modules/*' -not -path '*/lib/*' -not -path '*/tests/*' -not -path '*/__pycache__/*' -not -name '*.tsbuildinfo')
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo lab test test-kernels test-python test-crash test-older-ipykernel test-notebooks test-frontend test-browser soak bench profile lint lint-python lint-frontend format notebooks screenshots clean
+.PHONY: help demo lab test test-kernels test-python test-crash test-cancel test-older-ipykernel test-notebooks test-frontend test-browser soak bench profile lint lint-python lint-frontend format notebooks screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -85,11 +85,15 @@ build/ipykernel-7.3: | $(VENV)/.dev
 
 # Messages of the browser and interrupts reach a busy kernel by other ways there.
 test-older-ipykernel: build/ipykernel-7.3 ## cancel and interrupt, on the ipykernel before this one
-	@PYTHONPATH=$(abspath $<) $(PYTEST) tests/notebook/test_kernel.py $(wildcard tests/notebook/test_cancel_matrix.py)
+	@PYTHONPATH=$(abspath $<) $(PYTEST) tests/notebook/test_kernel.py tests/notebook/test_cancel_matrix.py
 
-soak: $(VENV)/.dev build/ipykernel-7.3 ## the crash and cancel suites in full: 200 kills, every way to stop every kind of body (most of an hour)
-	@FLYTE_NOTEBOOK_SOAK=1 $(PYTEST) tests/crash $(wildcard tests/notebook/test_cancel_matrix.py)
-	@FLYTE_NOTEBOOK_SOAK=1 PYTHONPATH=$(abspath build/ipykernel-7.3) $(PYTEST) tests/notebook/test_kernel.py $(wildcard tests/notebook/test_cancel_matrix.py)
+test-cancel: $(VENV)/.dev ## every way to stop every kind of body
+	@$(PYTEST) tests/notebook/test_cancel_matrix.py
+
+soak: $(VENV)/.dev build/ipykernel-7.3 ## the crash and cancel suites in full: 200 kills, every way to stop every kind of body (half an hour)
+	@FLYTE_NOTEBOOK_SOAK=1 $(MAKE) --no-print-directory --jobs 3 --output-sync=target \
+		test-crash test-cancel test-older-ipykernel
+	@echo "All of it ran, and passed."
 
 test-notebooks: $(VENV)/.dev ## every notebook, its outputs compared with the saved ones
 	@$(PYTEST) --nbval --nbval-current-env notebooks
