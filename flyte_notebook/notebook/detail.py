@@ -29,7 +29,9 @@ REPORT = 1_000_000
 
 
 @dataclass
-class _Attempt:
+class Tried:
+    """An attempt; times in seconds since the epoch."""
+
     number: int
     phase: Phase
     begin: float | None = None
@@ -50,7 +52,7 @@ class Material:
     declarations: dict[str, Any] = field(default_factory=dict)
     report: str | None = None
     log: list[tuple[str, str]] = field(default_factory=list)
-    attempts: list[_Attempt] = field(default_factory=list)
+    attempts: list[Tried] = field(default_factory=list)
     run: str | None = None
     """Set where there may be something to tell of how the action came to its result: see `why`."""
 
@@ -75,7 +77,7 @@ def look_up(store: Store, run: str, id: str, task: str) -> Material:
         next((note.text for note in journal.notes(run, id) if note.kind == "report"), None),
         [(line.stream, line.text) for line in journal.logs(run, id)],
         [
-            _Attempt(
+            Tried(
                 attempt.number,
                 attempt.phase,
                 attempt.started_at.timestamp(),
@@ -108,10 +110,10 @@ def _add(material: Material, event: events.Event) -> None:
         case events.ActionSubmitted():
             material.task, material.inputs = event.task_name, event.inputs
         case events.AttemptStarted():
-            material.attempts.append(_Attempt(event.attempt, Phase.RUNNING, event.at))
+            material.attempts.append(Tried(event.attempt, Phase.RUNNING, event.at))
         case events.AttemptFailed():
             if not material.attempts or material.attempts[-1].number != event.attempt:
-                material.attempts.append(_Attempt(event.attempt, event.phase))
+                material.attempts.append(Tried(event.attempt, event.phase))
             _end(material.attempts[-1], event.phase, event.at, event.error)
         case events.ActionEnded():
             material.output, material.error = event.output, event.error
@@ -124,7 +126,7 @@ def _add(material: Material, event: events.Event) -> None:
             material.report = event.text
 
 
-def _end(attempt: _Attempt, phase: Phase, at: float, error: ErrorRecord | None) -> None:
+def _end(attempt: Tried, phase: Phase, at: float, error: ErrorRecord | None) -> None:
     attempt.phase, attempt.end = phase, at
     attempt.error = error.summary if error is not None else None
 
@@ -212,8 +214,9 @@ def _log(pieces: list[tuple[str, str]]) -> list[dict[str, str]]:
     return merged[::-1]
 
 
-def _attempt(attempt: _Attempt) -> dict[str, Any]:
+def _attempt(attempt: Tried) -> dict[str, Any]:
     shown: dict[str, Any] = {"number": attempt.number, "phase": str(attempt.phase)}
     if attempt.begin is not None and attempt.end is not None:
-        shown["ms"] = round((attempt.end - attempt.begin) * 1000, 1)
+        # The record keeps whole microseconds: shown is the same, whichever of the two it comes from.
+        shown["ms"] = round((round(attempt.end, 6) - round(attempt.begin, 6)) * 1000, 1)
     return shown if attempt.error is None else {**shown, "error": attempt.error}

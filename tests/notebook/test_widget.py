@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 import flyte_notebook
 from flyte_notebook.notebook import explorer as view
 from flyte_notebook.notebook import frontend, widget
-from flyte_notebook.notebook.detail import collect, detail, look_up
+from flyte_notebook.notebook.detail import Material, Tried, collect, detail, look_up
 from flyte_notebook.notebook.explorer import Explorer
+from flyte_notebook.record.model import Phase
 from flyte_notebook.record.store import open_store
 from tests.notebook.shells import Shell
 from tests.notebook.test_static import Run
@@ -222,6 +224,17 @@ await main(["a", "b", "c"])
     assert [attempt["phase"] for attempt in failed["attempts"]] == ["FAILED", "FAILED"]
     assert failed["error"]["message"] == "2 is too much"
     assert failed["log"] == [{"stream": "stdout", "text": "trying 2\ntrying 2\n"}]
+
+
+def test_an_attempt_lasts_as_long_looked_up_as_collected():
+    """Whether its times are those of the record, in whole microseconds, or the clock's own, which are finer."""
+    for step in range(1_000):
+        begin = 1_700_000_000 + step / 2**22
+        end = begin + 0.00005
+        recorded = (dt.datetime.fromtimestamp(at, dt.UTC).timestamp() for at in (begin, end))
+        material = [Material("a", attempts=[Tried(1, Phase.SUCCEEDED, *times)]) for times in ((begin, end), recorded)]
+        collected, found = (detail(each, open_store())["attempts"] for each in material)
+        assert collected == found
 
 
 def test_details_say_where_a_result_came_from_or_why_it_was_made_again(shell: Shell) -> None:
