@@ -161,21 +161,37 @@ class Figures:
     """What the kills have cost."""
 
     lost: list[float] = field(default_factory=list)
-    """Per kill: milliseconds from when the first of the results that were lost was handed back, to the death."""
+    """Per kill: milliseconds from when the first of the results that were lost was handed back, to the last sign of work."""
+    waited: list[float] = field(default_factory=list)
+    """Per kill: milliseconds from then to the death; the difference is time in which the process got nothing done."""
     results: int = 0
     """How many results were lost, after they had been handed back."""
     ran: int = 0
     twice: int = 0
     """Bodies that ran, and those of them that ran in an earlier process already."""
 
+    def add(self, marks, lost, died):
+        """One more kill, at the moment `died`, by which the results named `lost` were lost."""
+        first = min((marks.got[name] for name in lost), default=None)
+        self.results += len(lost)
+        self.lost.append((marks.last - first) * 1000 if lost else 0.0)
+        self.waited.append((max(died, marks.last) - first) * 1000 if lost else 0.0)
+
     def __str__(self):
-        lost = sorted(self.lost)
         return (
-            f"kill -9 amid runs of {workload.ACTIONS:,} actions: {len(lost)} kills; finished work lost: median "
-            f"{lost[len(lost) // 2]:.0f} ms, 95 % {lost[int(len(lost) * 0.95)]:.0f} ms, most {lost[-1]:.0f} ms, above 50 ms "
-            f"in {sum(milliseconds > 50 for milliseconds in lost)}; {self.results} results in all; {self.ran:,} bodies "
-            f"ran, {self.twice:,} of them again, being unfinished or not yet on record, 0 of committed results"
+            f"kill -9 amid runs of {workload.ACTIONS:,} actions: {len(self.lost)} kills; finished work lost: "
+            f"{spread(self.lost)}; its first result was handed back before the kill: {spread(self.waited)}; "
+            f"{self.results} results in all; {self.ran:,} bodies ran, {self.twice:,} of them again, being unfinished or "
+            f"not yet on record, 0 of committed results"
         )
+
+
+def spread(milliseconds):
+    ordered = sorted(milliseconds)
+    return (
+        f"median {ordered[len(ordered) // 2]:.0f} ms, 95 % {ordered[int(len(ordered) * 0.95)]:.0f} ms, most "
+        f"{ordered[-1]:.0f} ms, above 50 ms in {sum(each > 50 for each in ordered)}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +232,7 @@ def test_a_killed_run_is_whole_on_record_and_resumed_to_its_end(tmp_path, seed, 
             check_whole(home, before, marks)
             break
         if died is not None:
-            cost.results += len(lost)
-            cost.lost.append((max(died, marks.last) - min((marks.got[name] for name in lost), default=died)) * 1000)
+            cost.add(marks, lost, died)
         if died is None or "main-0" in kept:
             # It was quicker: a run that has succeeded is not resumed.
             break
