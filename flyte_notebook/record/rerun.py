@@ -20,7 +20,7 @@ _ALIKE = """
     SELECT key, id, phase FROM actions WHERE key >= ? AND key < ? AND task_name = ? AND kind = ?
     AND substr(inputs, 1, 16) = ? ORDER BY phase = 'SUCCEEDED' DESC, key DESC LIMIT 1
 """
-_OWN = "SELECT task_name, kind, substr(inputs, 1, 16), attempts FROM actions WHERE key = ?"
+_OWN = "SELECT id, task_name, kind, substr(inputs, 1, 16), attempts FROM actions WHERE key = ?"
 
 
 class _Earlier(NamedTuple):
@@ -40,13 +40,12 @@ def rerun(
     `changes` names what is different now in the code of an earlier action, given by key and id.
     """
     own = lookup.run(connection, path, run)
-    task, kind, digest, attempts = connection.execute(_OWN, (key,)).fetchone()
+    action_id, task, kind, digest, attempts = connection.execute(_OWN, (key,)).fetchone()
     if own.resumed_from is None or not attempts:
         return None
     before = [each for each, _ in lineage(lookup.runs(connection, path, None), own.resumed_from, cell=_cell(own))]
     if not before:
         return f"ran: run {own.resumed_from} is not on record any more"
-    (action_id,) = connection.execute("SELECT id FROM actions WHERE key = ?", (key,)).fetchone()
     earlier = _first(connection, path, before, _BY_ID, (action_id,))
     moved = earlier is None
     earlier = earlier or _first(connection, path, before, _ALIKE, (task, kind, digest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,11 +30,10 @@ async def step(n: int, factor: int = 2, label: str = "") -> int:
 
 
 @pytest.fixture
-def step(tmp_path):
-    """Defines the task as a cell does, with `edits` to its source."""
+def cell(tmp_path):
+    """Executes `source` as a cell does, with `edits` to it, and returns its names."""
 
-    def define(*edits: tuple[str, str]) -> flyte.TaskTemplate:
-        source = CELL
+    def execute(source: str, *edits: tuple[str, str]) -> dict[str, Any]:
         for old, new in edits:
             assert old in source
             source = source.replace(old, new)
@@ -42,10 +42,16 @@ def step(tmp_path):
         scope = {"env": flyte.TaskEnvironment("told"), "flyte": flyte, "__name__": "__main__"}
         exec(compile(source, str(path), "exec", dont_inherit=True), scope)
         kept.append(scope)
-        return scope["step"]
+        return scope
 
     kept = []
-    return define
+    return execute
+
+
+@pytest.fixture
+def step(cell):
+    """Defines the task, with `edits` to its source."""
+    return lambda *edits: cell(CELL, *edits)["step"]
 
 
 def told(run: flyte.Run, index: int = 0) -> str | None:
@@ -106,26 +112,18 @@ async def main() -> int:
 
 
 @pytest.fixture
-def chain(tmp_path, monkeypatch):
-    """Defines the tasks of `source` as a cell does, and runs `main` or resumes a run."""
+def chain(cell, monkeypatch):
+    """Defines the tasks of `source`, and runs `main` or resumes a run."""
 
     def go(
         then: str, before: flyte.Run | None = None, *edits: tuple[str, str], source: str = RESUMED, keep: bool = False
     ) -> flyte.Run:
         monkeypatch.setenv("THEN", then)
-        for old, new in edits:
-            assert old in source
-            source = source.replace(old, new)
-        path = Path(tmp_path, f"cell_{abs(hash(source))}.py")
-        path.write_text(source)
-        scope = {"env": flyte.TaskEnvironment("chain"), "flyte": flyte, "__name__": "__main__"}
-        exec(compile(source, str(path), "exec", dont_inherit=True), scope)
-        kept.append(scope)
+        main = cell(source, *edits)["main"]
         with contextlib.suppress(errors.BaseRuntimeError):
-            flyte.run(scope["main"]) if before is None else before.resume(keep=keep)
+            flyte.run(main) if before is None else before.resume(keep=keep)
         return next(run for run in flyte.runs() if run.name.startswith("main"))
 
-    kept = []
     return go
 
 
