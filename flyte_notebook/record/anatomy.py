@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import functools
-import importlib.util
 import inspect
 import types
 import typing
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from flyte_notebook.record.digest import combined, type_name
-from flyte_notebook.record.trees import parsed
 
 LIMIT = 1024 * 1024
 """Bytes of a captured value that are read; a larger one counts by name, type and shape."""
@@ -113,24 +109,6 @@ _NOT_DATA = (
     functools.cached_property,
     type,
 )
-
-
-def file_of(module_name: str) -> str | None:
-    """The source file of a module that is not imported yet."""
-    try:
-        spec = importlib.util.find_spec(module_name)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    return spec.origin if spec is not None else None
-
-
-def source_digest(filename: str | None) -> str:
-    """Of a whole module, without comments and formatting; by name where it has no readable source."""
-    try:
-        tree = parsed(Path(filename or "").read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return combined("unreadable", str(filename).encode()).hex()
-    return combined(ast.dump(tree)).hex()
 
 
 def is_engine(cls: type) -> bool:

@@ -19,17 +19,16 @@ from flyte_notebook.record.anatomy import (
     contents_of,
     data_of,
     defaults_of,
-    file_of,
     hinted_by,
     hints_of,
     is_engine,
     is_random,
     outline,
     short_name,
-    source_digest,
     warn_once,
 )
 from flyte_notebook.record.digest import Hasher, TooLargeError, combined, is_task, type_name
+from flyte_notebook.record.imports import absolute, sources_of
 from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
 from flyte_notebook.record.syntax import uses_of
 
@@ -136,10 +135,12 @@ class Survey:
         return label
 
     def _add_module(self, module: types.ModuleType) -> str:
-        label = f"module {module.__name__}"
         if is_users_module(module) and module.__name__ != "__main__":
-            self.parts[label] = source_digest(getattr(module, "__file__", None))
-        return label
+            self._add_sources(module.__name__)
+        return f"module {module.__name__}"
+
+    def _add_sources(self, module_name: str) -> None:
+        self.parts.update((f"module {name}", digest) for name, digest in sources_of(module_name).items())
 
     def _label(self, label: str, thing: Any) -> str:
         """The label of a thing, made unique where two things share a name. The thing is kept, so that its id is."""
@@ -165,7 +166,8 @@ class Survey:
             place, _ = self._lookup(name, function, cells)
             if place is not None:
                 self._changed.add(place)
-        links += [f"import {name} {self._imported(module, name)}" for module, name in sorted(uses.imports, key=str)]
+        for module, name in sorted(uses.imports, key=str):
+            links.append(f"import {name} {self._imported(module, name, function)}")
         owner = "" if label == _ROOT else f" of {short_name(function)}()"
         for name, value in defaults_of(function):
             self._capture(f"default {name}{owner}", value, (id(function), name))
@@ -201,17 +203,15 @@ class Survey:
             return identity
         return self._capture(f"captured {name}", value, place)
 
-    def _imported(self, module_name: str, name: str | None) -> str:
-        module = sys.modules.get(module_name)
-        if module is None:
-            filename = file_of(module_name)
-            if filename is None or not is_users_file(filename):
-                return module_name
-            self.parts[f"module {module_name}"] = source_digest(filename)
-            return module_name
-        if name is None or not hasattr(module, name):
-            return self._add_module(module)
-        return self._link((module_name, name), module, (0, module_name))
+    def _imported(self, module_name: str, name: str | None, function: types.FunctionType) -> str:
+        full = absolute(module_name, function.__globals__.get("__package__")) or module_name
+        module = sys.modules.get(full)
+        if name is not None and hasattr(module, name) and getattr(module, "__spec__", None) is None:
+            # The notebook's own namespace, or made by hand: there is no source to look at.
+            return self._link((full, name), module, (0, full))
+        target = full if name is None else f"{full}.{name}"
+        self._add_sources(target)
+        return target
 
     def _capture(self, label: str, value: Any, place: tuple[int, str]) -> str:
         """Note a value, to be digested once it is known which values are state."""

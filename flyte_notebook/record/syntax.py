@@ -57,7 +57,7 @@ class Uses:
     changed: set[str] = field(default_factory=set)
     """Names bound anew, or whose values are changed in place."""
     imports: set[tuple[str, str | None]] = field(default_factory=set)
-    """Modules imported inside, with the name taken from each, or None."""
+    """Modules imported inside (relative ones with their dots), with the name taken from each, or None."""
 
 
 _known: dict[int, tuple[weakref.ref[CodeType], Uses]] = {}
@@ -218,8 +218,8 @@ class _Reader(ast.NodeVisitor):
         self._uses.imports.update((alias.name, None) for alias in node.names)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        if node.module is not None and not node.level:
-            self._uses.imports.update((node.module, alias.name) for alias in node.names)
+        module = "." * node.level + (node.module or "")
+        self._uses.imports.update((module, alias.name) for alias in node.names)
 
     def _read(self, chain: tuple[str, ...]) -> None:
         # A local variable is none of the global ones that happen to have its name.

@@ -57,7 +57,7 @@ def node_of(code: CodeType) -> Function | None:
     if Path(code.co_filename).is_file():
         linecache.checkcache(code.co_filename)
         source = "".join(linecache.getlines(code.co_filename))
-        if not _is_current(code, source):
+        if not is_current(code, source):
             # The file was edited and its module not loaded again: what runs is not what stands there.
             return None
     found = [node for node in _functions(source).get((code.co_firstlineno, code.co_name), ()) if _spans(node, code)]
@@ -130,7 +130,8 @@ def _compiled(filename: str, source: str) -> dict[tuple[int, str], list[str]]:
     return shapes
 
 
-def _is_current(code: CodeType, source: str) -> bool:
+def is_current(code: CodeType, source: str) -> bool:
+    """Whether this is what the source of its file compiles to."""
     known = _compiled(code.co_filename, source).get((code.co_firstlineno, code.co_name), ())
     return _digest(shape(code)) in known
 
