@@ -21,7 +21,7 @@ from flyte_notebook.engine.stopping import Stop, end_strays
 from flyte_notebook.engine.watch import watch
 from flyte_notebook.errors import ActionAbortedError, JournalError, RunNotFoundError
 from flyte_notebook.record import events
-from flyte_notebook.record.fingerprint import fingerprint_of, fingerprint_parts
+from flyte_notebook.record.fingerprint import Fingerprint
 from flyte_notebook.record.model import ErrorRecord, Phase
 from flyte_notebook.record.store import open_store
 
@@ -142,8 +142,7 @@ class LiveRun:
         self.phase = Phase.RUNNING
         self.started_at = _started()
         self._generation = forks.generation
-        self._fingerprints: dict[Any, str] = {}
-        self._parts: dict[Any, dict[str, str]] = {}
+        self._fingerprints: dict[Any, Fingerprint] = {}
         self.seen: set[str] = set()
         """Names of the tasks this run has put on record."""
         self._append = self.store.journal.append
@@ -219,17 +218,18 @@ class LiveRun:
         return Path(raw) if raw else self.store.runs / self.name
 
     def fingerprint(self, func: Any) -> str:
-        """The fingerprint of `func`, taken once per run: what it refers to is not expected to change meanwhile."""
-        known = self._fingerprints.get(func)
-        if known is None:
-            parts = self._parts[func] = fingerprint_parts(func)
-            known = self._fingerprints[func] = fingerprint_of(parts)
-        return known
+        """The fingerprint of `func` now: between two calls a cell may have set what it refers to."""
+        return self._fingerprint(func).text
 
     def fingerprint_parts(self, func: Any) -> dict[str, str]:
         """What the fingerprint of `func` is made of, by label."""
-        self.fingerprint(func)
-        return self._parts[func]
+        return self._fingerprint(func).parts
+
+    def _fingerprint(self, func: Any) -> Fingerprint:
+        known = self._fingerprints.get(func)
+        if known is None or not known.holds():
+            known = self._fingerprints[func] = Fingerprint(func)
+        return known
 
     def cancel(self, action_id: str | None = None) -> None:
         """Ask the run, or one action with its subtree, to stop. Any thread; returns at once; harmless afterwards."""

@@ -185,6 +185,8 @@ async def _act(
 ) -> Any:
     """What happens in an action's own asyncio task: run, end the children, encode, record, decode for the caller."""
     __tracebackhide__ = True
+    # Before the body runs: it may set what others, or its next call, refer to.
+    fingerprint = call.run.fingerprint(task.func)
     token = enter(Frame(call, None, None, custom_context))
     try:
         with forks.Confined():
@@ -214,7 +216,7 @@ async def _act(
     if call.children:
         await call.close()
     call.open = False
-    ended(call, Phase.SUCCEEDED, output=result, fingerprint=call.run.fingerprint(task.func), cache_key=key)
+    ended(call, Phase.SUCCEEDED, output=result, fingerprint=fingerprint, cache_key=key)
     if call.run.pace.overdue():
         # Nobody builds on what a crash would take back for longer than is promised.
         await call.run.pace.kept()

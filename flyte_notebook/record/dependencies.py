@@ -27,12 +27,12 @@ from flyte_notebook.record.anatomy import (
     short_name,
     warn_once,
 )
+from flyte_notebook.record.basis import MISSING, Basis, content_of
 from flyte_notebook.record.digest import Hasher, TooLargeError, combined, is_task, type_name
 from flyte_notebook.record.imports import absolute, sources_of
 from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
 from flyte_notebook.record.syntax import uses_of
 
-_MISSING = object()
 _ROOT = "own code"
 
 
@@ -54,6 +54,7 @@ class Survey:
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}
+        self.basis = Basis(self._digest)
         self._codes: deque[types.FunctionType] = deque()
         self._values: deque[_Captured] = deque()
         self._labels: dict[int, str] = {}
@@ -73,6 +74,8 @@ class Survey:
                 self._function(self._codes.popleft())
             else:
                 self._value(self._values.popleft())
+        for place in self._changed:
+            self.basis.forget(place)
         return self.parts
 
     # --- what can be reached --------------------------------------------------------------------------------------
@@ -160,14 +163,14 @@ class Survey:
         links = []
         for chain in sorted(uses.chains):
             place, value = self._lookup(chain[0], function, cells)
-            if value is not _MISSING and place is not None:
+            if value is not MISSING and place is not None:
                 links.append(f"{'.'.join(chain)} {self._link(chain, value, place)}")
         for name in uses.changed:
             place, _ = self._lookup(name, function, cells)
             if place is not None:
                 self._changed.add(place)
-        for module, name in sorted(uses.imports, key=str):
-            links.append(f"import {name} {self._imported(module, name, function)}")
+        for module, taken in sorted(uses.imports, key=str):
+            links.append(f"import {taken} {self._imported(module, taken, function)}")
         owner = "" if label == _ROOT else f" of {short_name(function)}()"
         for name, value in defaults_of(function):
             self._capture(f"default {name}{owner}", value, (id(function), name))
@@ -179,13 +182,15 @@ class Survey:
         """Where a name of a function is held, and its value; `(None, …)` for locals and builtins."""
         if name in cells:
             cell = cells[name]
-            try:
-                return (id(cell), ""), cell.cell_contents
-            except ValueError:
-                return None, _MISSING
-        if name in function.__globals__:
-            return (id(function.__globals__), name), function.__globals__[name]
-        return None, getattr(builtins, name, _MISSING)
+            place, value = (id(cell), ""), content_of(cell)
+            self.basis.captured(place, cell, value)
+            return (None if value is MISSING else place), value
+        names = function.__globals__
+        place, value = (id(names), name), names.get(name, MISSING)
+        self.basis.bound(place, names, name, value)
+        if value is not MISSING:
+            return place, value
+        return None, getattr(builtins, name, MISSING)
 
     def _link(self, chain: tuple[str, ...], value: Any, place: tuple[int, str]) -> str:
         name = chain[0]
@@ -196,8 +201,9 @@ class Survey:
                 return f"{value.__name__}.{attribute}"
             place = (id(value), attribute)
             name = attribute
-            value = getattr(value, attribute, _MISSING)
-            if value is _MISSING:
+            names, value = vars(value), getattr(value, attribute, MISSING)
+            self.basis.bound(place, names, name, names.get(name, MISSING))
+            if value is MISSING:
                 return f"{'.'.join(chain)} missing"
         if identity := self._add("", name, value):
             return identity
@@ -231,7 +237,8 @@ class Survey:
         elif not is_engine(type(value)):
             hasher = Hasher(LIMIT, self._reached)
             try:
-                self.parts[label] = hasher.of(value).hex()
+                self.parts[label] = digest = hasher.of(value).hex()
+                self.basis.holds_value(value, digest, hasher.spent)
             except (TooLargeError, RecursionError) as error:
                 self.parts[label] = outline(value)
                 if isinstance(error, TooLargeError) and not hasher.alive:
@@ -241,3 +248,9 @@ class Survey:
     def _reached(self, thing: Any) -> bytes:
         """For code inside a captured value: it counts too."""
         return self._add("", getattr(thing, "__name__", ""), thing).encode()
+
+    def _digest(self, value: Any) -> str | None:
+        try:
+            return Hasher(LIMIT, self._reached).of(value).hex()
+        except (TooLargeError, RecursionError):
+            return None

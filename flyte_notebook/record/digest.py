@@ -80,9 +80,10 @@ class Hasher:
         self.hashed = hashed
         self.alive = False
         """True once something was met that is no data: a lock, a connection, a frame."""
+        self.spent = 0
+        """Bytes read so far."""
         self._limit = limit
         self.code = code
-        self._spent = 0
         self._done: dict[int, tuple[Any, bytes]] = {}
         """By id; the value is kept so that its id stays its own."""
         self._open: dict[int, int] = {}
@@ -115,8 +116,8 @@ class Hasher:
 
     def spend(self, size: int) -> None:
         """Account for `size` bytes to be read. Raises TooLargeError past the limit."""
-        self._spent += size
-        if self._limit is not None and self._spent > self._limit:
+        self.spent += size
+        if self._limit is not None and self.spent > self._limit:
             raise TooLargeError
 
     def content(self, tag: str, memory: Any) -> bytes:

@@ -12,6 +12,28 @@ from typing import Any
 from flyte_notebook.record.digest import combined
 
 
+class Fingerprint:
+    """The fingerprint of `fn`, as text; and whether it still is the same."""
+
+    __slots__ = ("_basis", "parts", "text")
+
+    def __init__(self, fn: Any) -> None:
+        from flyte_notebook.record.dependencies import Survey
+
+        survey = Survey()
+        self.parts = survey.of(fn)
+        """What it is made of; see `fingerprint_parts`."""
+        self.text = fingerprint_of(self.parts)
+        self._basis = survey.basis
+
+    def holds(self) -> bool:
+        """False once a name that the code reads is bound anew, or a small setting among the values was changed.
+
+        A change inside large values and objects of classes is not seen: a new fingerprint sees it.
+        """
+        return self._basis.holds()
+
+
 def fingerprint(fn: Any) -> str:
     """32 hex digits for a function, task, method, partial, class or callable object. Never raises for odd code.
 
