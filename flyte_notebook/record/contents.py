@@ -55,7 +55,11 @@ def array(hasher: Hasher, value: np.ndarray[Any, Any]) -> bytes:
     head = f"{value.dtype.str}{value.shape}".encode()
     if value.dtype.names is not None:
         # Padding between fields is not content.
-        return combined("structured", head, *(array(hasher, value[name]) for name in value.dtype.names))
+        fields = (
+            combined(name, hasher.of(value.dtype.fields[name][2:]), array(hasher, value[name]))
+            for name in value.dtype.names
+        )
+        return combined("structured", head, *fields)
     if value.dtype.hasobject:
         return combined("array", head, hasher.items("objects", value.ravel().tolist()))
     return combined("array", head, _elements(hasher, value))
@@ -108,9 +112,8 @@ def frame(hasher: Hasher, value: pd.DataFrame) -> bytes:
         combined(str(c.dtype), hashed[i]) if i in hashed else _column(hasher, c.array, flat.get(i))
         for i, c in enumerate(columns)
     ]
-    return combined(
-        "DataFrame", index(hasher, value.columns), index(hasher, value.index), *parts, _attrs(hasher, value)
-    )
+    labels = index(hasher, value.columns), index(hasher, value.index)
+    return combined("DataFrame", *labels, *parts, _attrs(hasher, value))
 
 
 def series(hasher: Hasher, value: pd.Series[Any]) -> bytes:
@@ -132,11 +135,13 @@ def index(hasher: Hasher, value: pd.Index[Any]) -> bytes:
         levels = [index(hasher, level) for level in used.levels]
         return combined("MultiIndex", names, *levels, *(hasher.of(list(map(int, codes))) for codes in used.codes))
     flat = value.to_numpy() if _is_flat(value) else None
-    return combined(type(value).__name__, names, _column(hasher, value.array, flat))
+    # Of dates and spans: arithmetic on it goes by it.
+    step = hasher.of(getattr(value, "freqstr", None))
+    return combined(type(value).__name__, names, step, _column(hasher, value.array, flat))
 
 
 def _attrs(hasher: Hasher, value: Any) -> bytes:
-    return hasher.of(dict(value.attrs))
+    return hasher.of([dict(value.attrs), value.flags.allows_duplicate_labels])
 
 
 def _is_flat(column: Any) -> bool:
@@ -235,5 +240,5 @@ def arrow(hasher: Hasher, value: Any) -> bytes:
     """An Arrow array or table, by its values: slices and chunks do not count."""
     if type(value).__name__ == "Table":
         columns = (arrow(hasher, column) for column in value.columns)
-        return combined("Table", str(value.schema).encode(), *columns)
+        return combined("Table", value.schema.serialize().to_pybytes(), *columns)
     return combined(str(value.type), hasher.items("values", value.to_pylist()))

@@ -13,6 +13,7 @@ import functools
 import pickle
 import sys
 import types
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from hashlib import blake2b, sha256
 from secrets import token_bytes
@@ -170,7 +171,8 @@ class Hasher:
             *map(self._maker, args or ()),
             self.of(state),
             self.items("elements", elements or ()),
-            self.mapping("pairs", pairs or ()),
+            # As for Python, order is of the value of an OrderedDict, and of no other dict.
+            self.items("pairs", pairs or ()) if issubclass(kind, OrderedDict) else self.mapping("pairs", pairs or ()),
         )
 
     def _maker(self, part: Any) -> bytes:

@@ -122,7 +122,7 @@ def _special(value: Any) -> str | None:
         return f"Series {len(value):,} {value.dtype}" + (f" {_cell(value.name)}" if value.name is not None else "")
     if library == "numpy" and kind.__name__ == "ndarray":
         shape = " × ".join(f"{n:,}" for n in value.shape) or "scalar"
-        head = ", ".join(_cell(item) for item in value.flat[:6].tolist())
+        head = ", ".join(_cell(item) for item in map(value.item, range(min(6, value.size))))
         return f"array {shape} {value.dtype}: {head}{', …' if value.size > 6 else ''}"
     return None
 
