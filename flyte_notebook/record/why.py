@@ -172,4 +172,4 @@ def _changed_code(connection: sqlite3.Connection, own: _Action, past: _Action) -
         return
     # The parts are those of the task as each run saw it first.
     known = made_by == now and past.fingerprint == then and parts and former
-    yield from (explain(former, parts) if known else ["code changed"])
+    yield from (explain(former, parts) if known else ["code, or something that it refers to, changed"])

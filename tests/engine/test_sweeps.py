@@ -8,6 +8,8 @@ import pytest
 
 import flyte_notebook as flyte
 from flyte_notebook import errors
+from flyte_notebook.record.store import open_store
+from flyte_notebook.record.why import why
 
 PROGRAM = """
 import asyncio, os
@@ -85,6 +87,10 @@ def test_a_result_is_recovered_for_the_setting_that_it_was_made_with(sweep, monk
     run = flyte.runs()[0].resume()
     assert run.outputs() == ([11, 15, 13, 11],)
     assert _steps(run, "recovered") == [True, False, True, True]
+    (again,) = [action for action in run.actions() if action.task_name == "sweeps.step" and not action.recovered]
+    told = why(open_store(), run.name, again.id)
+    assert told is not None
+    assert told.startswith("ran again: code, or something that it refers to, changed (since run ")
 
 
 def test_what_is_set_while_a_body_runs_does_not_change_what_it_is_recorded_with():
