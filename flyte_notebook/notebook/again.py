@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def run_again(shell: InteractiveShell, run: Run, keep: bool) -> Run:
-    """Run the cell of `run` once more: its newest text in this kernel, else the recorded one; the new run.
+    """Run the cell of `run` once more, with the text that `source_of` tells; the new run.
 
     Raises:
         ResumeError: it still runs; or that would bind names that this kernel has bound anew, or tasks that it calls are
@@ -39,13 +39,16 @@ async def run_again(shell: InteractiveShell, run: Run, keep: bool) -> Run:
 def source_of(shell: InteractiveShell, run: Run) -> str:
     """What is run to resume the cell of `run`: its newest text in this kernel, else the recorded one.
 
+    The recorded one also where the front end gave the cell no id: a later text might be another cell's.
+
     Raises:
         ResumeError: it would bind names that this kernel has bound anew, or tasks that it calls are not defined.
     """
     record = run.record
     assert record.source is not None
-    ran = sources.newest(shell, record.cell_id, record.source)
-    source = ran.source if ran is not None else record.source
+    ran = sources.newest(record.cell_id, record.source)
+    # Without an id it is the same text, and the options beside it are those of another run.
+    source = ran.source if ran is not None and record.cell_id is not None else record.source
     taken = sources.rebound(shell, source, ran)
     if taken:
         raise ResumeError(

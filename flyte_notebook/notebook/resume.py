@@ -37,8 +37,7 @@ def resumable(shell: InteractiveShell, wanted: str, where: Origin) -> model.Run:
         except RunNotFoundError as error:
             raise UsageError(str(error)) from None
     here = [run for run in journal.runs() if run.notebook == where.notebook]
-    mine = [run for run in here if _of_cell(shell, run, where)]
-    candidates = [run for run in mine or here if run.within is None]
+    candidates = [run for run in _of_cell(shell, here, where) or here if run.within is None]
     if not candidates:
         raise UsageError(f"nothing to resume: no run of this notebook is on record. {_candidates(journal)}")
     last = candidates[0]
@@ -52,12 +51,20 @@ def _spokesman(runs: list[model.Run]) -> model.Run:
     return next(chain(own, unsuccessful, runs))
 
 
-def _of_cell(shell: InteractiveShell, run: model.Run, where: Origin) -> bool:
-    if where.cell_id is not None or run.cell_id is not None:
-        return run.cell_id == where.cell_id
-    if run.source is None or where.source is None:
-        return False
-    return sources.identity(shell, None, run.source) == sources.identity(shell, None, where.source)
+def _of_cell(shell: InteractiveShell, runs: list[model.Run], where: Origin) -> list[model.Run]:
+    """The runs of the cell at `where`: those with its id; where it has none, those of its text, else of its tasks.
+
+    Which tasks a cell speaks of is a guess, good enough here: only what is the same call is recovered.
+    """
+    if where.cell_id is not None:
+        return [run for run in runs if run.cell_id == where.cell_id]
+    typed = [(run, run.source) for run in runs if run.cell_id is None and run.source is not None]
+    source = where.source or ""
+    same = [run for run, other in typed if sources.body(other) == sources.body(source)]
+    if same:
+        return same
+    tasks = sources.task_names(shell, source)
+    return [run for run, other in typed if sources.task_names(shell, other) == tasks]
 
 
 def _candidates(journal: Journal) -> str:

@@ -35,12 +35,17 @@ class Ran:
 
 
 _ran: dict[str, Ran] = {}
-"""By cell, see `identity`."""
+"""By cell, see `_key`."""
 
 
-def identity(shell: InteractiveShell, cell_id: str | None, source: str) -> str:
-    """What tells this cell from others also when it has been edited: its id, else the tasks that it speaks of."""
-    return cell_id if cell_id is not None else "tasks " + " ".join(sorted(task_names(shell, source)))
+def _key(cell_id: str | None, source: str) -> str:
+    """What tells a cell from all others: its id, else its text; of cells without ids, an edited one is another one."""
+    return cell_id if cell_id is not None else f"text {body(source)}"
+
+
+def body(source: str) -> str:
+    """The lines of a `%%flyte` cell below the one with its options."""
+    return source.lstrip().partition("\n")[2]
 
 
 def remember(shell: InteractiveShell, where: Origin) -> None:
@@ -48,12 +53,12 @@ def remember(shell: InteractiveShell, where: Origin) -> None:
     source = where.source or ""
     names = bound_names(shell, source)
     bound = {name: id(shell.user_ns[name]) for name in names if name in shell.user_ns}
-    _ran[identity(shell, where.cell_id, source)] = Ran(source, bound)
+    _ran[_key(where.cell_id, source)] = Ran(source, bound)
 
 
-def newest(shell: InteractiveShell, cell_id: str | None, source: str) -> Ran | None:
+def newest(cell_id: str | None, source: str) -> Ran | None:
     """The cell that `source` is a version of, as this kernel has run it last."""
-    return _ran.get(identity(shell, cell_id, source))
+    return _ran.get(_key(cell_id, source))
 
 
 def rebound(shell: InteractiveShell, source: str, ran: Ran | None) -> list[str]:

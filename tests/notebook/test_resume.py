@@ -47,6 +47,11 @@ def newest() -> flyte_notebook.api.run.Run:
     return flyte_notebook.runs()[0]
 
 
+def last_name(running: Kernel) -> str:
+    """The name of the last run in that kernel."""
+    return str(running.run("print(flyte.runs()[0].name)", cell_id="look").printed.strip())
+
+
 def again(shell: Shell) -> dict[int, int]:
     """How often each item ran."""
     return dict(shell.names["ran"])
@@ -218,6 +223,14 @@ def test_what_an_earlier_execution_of_the_cell_has_done_is_not_recovered(failed:
     assert again(failed) == {**dict.fromkeys(range(8), 1), 1: 2}
 
 
+def test_a_cell_of_the_same_text_goes_before_one_that_calls_the_same_tasks(failed: Shell) -> None:
+    first = newest()
+    failed.ok(MENDED)
+    failed.ok("%%flyte\nother = await main(3)")
+    failed.ok("%%flyte --resume --keep\nawait main(10)")
+    assert newest().record.resumed_from == first.name
+
+
 def test_without_one_of_its_own_it_is_the_last_of_the_notebook(failed: Shell) -> None:
     first = newest()
     failed.ok(MENDED)
@@ -263,6 +276,29 @@ def test_the_command_runs_the_newest_source_of_the_cell(failed: Shell) -> None:
     assert run.outputs()[0] == TOTAL
     assert (run.record.resumed_from, run.record.source) == (first.name, CALL)
     assert again(failed) == {**dict.fromkeys(range(10), 1), 7: 2}
+
+
+def test_the_command_does_not_take_another_cell_for_it_that_calls_the_same_tasks(failed: Shell) -> None:
+    """Where the front end does not name its cells, nothing tells an edited cell from another one."""
+    first = newest()
+    failed.ok(MENDED)
+    failed.ok("%%flyte\nother = await main(3)")
+    failed.ok("other = 'mine'")
+    run = failed.result(f"%flyte resume {first.name}")
+    assert (run.record.resumed_from, run.record.source, run.outputs()[0]) == (first.name, CALL, TOTAL)
+    assert failed.names["other"] == "mine"
+
+
+def test_where_cells_have_ids_the_command_runs_the_newest_source_of_that_cell(running_kernel: Kernel) -> None:
+    running_kernel.run(SETUP)
+    running_kernel.run(TASKS)
+    assert running_kernel.run(CALL, cell_id="c").error["ename"] == "RuntimeUserError"
+    first = last_name(running_kernel)
+    running_kernel.run(MENDED)
+    running_kernel.run("%%flyte\nother = await main(4)", cell_id="d")
+    running_kernel.run(CALL.replace("10", "3"), cell_id="c")
+    resumed = running_kernel.run(f"%flyte resume {first}\nflyte.runs()[0].outputs()[0]", cell_id="e")
+    assert resumed.result == "5", resumed.traceback
 
 
 def test_the_method_does_the_same_and_can_be_awaited(failed: Shell) -> None:
