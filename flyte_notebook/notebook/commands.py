@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import time
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from flyte_notebook.errors import BaseRuntimeError, FlyteNotebookError
 from flyte_notebook.notebook import finished
 from flyte_notebook.notebook.options import Argument, Command, Option, Words, recent_runs
 from flyte_notebook.notebook.text import count
+from flyte_notebook.record.housekeeping import SETTLE
 from flyte_notebook.record.store import open_store
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
 
+    from flyte_notebook.record.housekeeping import Cleaning
     from flyte_notebook.record.model import Run
+    from flyte_notebook.record.store import Store
 
 EXECUTORS = "flyte_notebook.executors"
 """Entry-point group of the places where tasks can run, besides this kernel."""
@@ -179,21 +183,37 @@ def _json(bundle: dict[str, Any]) -> str:
 
 def _clean(shell: InteractiveShell, words: Words) -> None:
     age = words.values.get("--older-than", "30d")
-    store, older_than = open_store(), _age(age)
-    would = store.clean(older_than, dry_run=True)
-    left = would.left
+    store = open_store()
+    planned = _planned(store, _age(age))
+    left = planned.left
     print(
-        f"{count(len(would.runs), 'run')} of more than {age} ago and {count(would.blobs, 'value')} can go: "
-        f"{_megabytes(would.bytes)}.\n{count(left.runs, 'run')} would stay: {_megabytes(left.values)} of values, "
+        f"{count(len(planned.runs), 'run')} of more than {age} ago and {count(planned.blobs, 'value')} can go: "
+        f"{_megabytes(planned.bytes)}.\n{count(left.runs, 'run')} would stay: {_megabytes(left.values)} of values, "
         f"{_megabytes(left.files)} of files, a journal of {_megabytes(left.journal)}."
     )
-    if not (would.runs or would.bytes) or not (
+    if planned.held:
+        in_use = f"once the run in progress has ended, or in {planned.grace / 60:.0f} minutes"
+        print(f"{_megabytes(planned.held)} more can go {in_use if planned.busy else 'in a few seconds'}.")
+    if not (planned.runs or planned.bytes) or not (
         "--yes" in words.switches or _agreed(f"%flyte clean --older-than {age} --yes")
     ):
         print("Nothing was removed.")
         return
-    cleaned = store.clean(older_than)
-    print(f"{count(len(cleaned.runs), 'run')} removed, {_megabytes(cleaned.bytes)} freed.")
+    cleaned = store.clean(planned)
+    stayed = planned.bytes - cleaned.bytes
+    print(
+        f"{count(len(cleaned.runs), 'run')} removed, {_megabytes(cleaned.bytes)} freed."
+        + (f" {_megabytes(stayed)} came into use meanwhile, and stayed." if stayed else "")
+    )
+
+
+def _planned(store: Store, older_than: dt.timedelta) -> Cleaning:
+    """What goes; where no run is in progress, with what was used a moment ago."""
+    planned = store.plan_cleaning(older_than)
+    if planned.held and not planned.going:
+        time.sleep(SETTLE)
+        planned = store.plan_cleaning(older_than)
+    return planned
 
 
 def _megabytes(size: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import mmap
 import re
 from typing import TYPE_CHECKING
@@ -31,15 +32,17 @@ _ABANDONED = 86400.0
 
 def unneeded(
     connection: sqlite3.Connection, store: Store, without: list[str], blobs: Iterable[str], before: float
-) -> list[Path]:
+) -> dict[Path, float]:
     """The folders that no value speaks of, those of the runs `without` disregarded: theirs, and, if nothing in them was
-    changed since `before` (seconds since the epoch), those of no run.
+    changed since `before` (seconds since the epoch), those of no run. Each with the time since which it rests so: always,
+    or since the last change.
 
     `blobs`: the names of the blobs of all other runs. Links are neither followed nor listed.
     """
     made = {folder.name.encode(): folder for folder in map(store.runs.joinpath, without) if _is_its_own(store, folder)}
     made = {name: folder for name, folder in made.items() if name.decode() in without}
-    taken = {folder.name.encode(): folder for folder in _taken(store) if _last_change(folder) < before}
+    resting = {folder: _last_change(folder) for folder in _taken(store)}
+    taken = {folder.name.encode(): folder for folder, since in resting.items() if since < before}
     if made or taken:
         marker = store.home.name.encode()
         for content in _speaking(connection, store.blobs, without, blobs, marker):
@@ -47,8 +50,9 @@ def unneeded(
                 taken.pop(match[0], None)
             for name in [name for name in made if content.find(name) >= 0]:
                 del made[name]
-    abandoned = [work for work in store.data.glob(".incoming-*") if _last_change(work) < before - _ABANDONED]
-    return [*made.values(), *taken.values(), *abandoned]
+    copied = {work: _last_change(work) + _ABANDONED for work in store.data.glob(".incoming-*")}
+    abandoned = {work: since for work, since in copied.items() if since < before}
+    return dict.fromkeys(made.values(), -math.inf) | {folder: resting[folder] for folder in taken.values()} | abandoned
 
 
 def size(folder: Path) -> int:
@@ -78,7 +82,7 @@ def _last_change(folder: Path) -> float:
     try:
         return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
     except FileNotFoundError:
-        return float("inf")
+        return math.inf
 
 
 def _speaking(

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from flyte_notebook.errors import BlobCorruptError
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _GRACE = 600.0
 """Seconds for which a blob is kept that no run refers to, while runs are in progress: their rows may be on their way."""
-_SETTLE = 2.0
-"""The same while none is."""
+SETTLE = 2.0
+"""The same while none is. A kernel that has just ended its last run does not look at work for as long any more."""
 
 
 class Left(NamedTuple):
@@ -40,54 +40,111 @@ class Left(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Cleaned:
-    """What a cleaning has removed, or, tried dry, would remove."""
+class Cleaning:
+    """What is to go from a store, decided once; or, of that, what has gone."""
 
     runs: list[str]
     """Names, newest first."""
-    blobs: int
-    """How many values."""
-    bytes: int
-    """Size of these, of the files that only the runs needed, and of their rows."""
+    values: dict[str, int]
+    """Bytes of the large values that only the runs needed, by name."""
+    folders: dict[Path, int]
+    """The same of the files that values speak of."""
+    rows: int
+    """Bytes of the runs' rows."""
+    held: int = field(compare=False)
+    """Bytes that nobody needs either, and that stay: they were used within `grace`."""
+    grace: float = field(compare=False)
+    """Seconds for which nobody may have used what goes: somebody may be about to refer to it."""
+    going: bool = field(compare=False)
+    """Whether a run on record was in progress."""
+    before: float = field(compare=False)
+    """When the runs have ended at the latest; seconds since the epoch."""
+    unused_since: float = field(compare=False)
+    """Since when nobody has used what goes; seconds since the epoch."""
     left: Left = field(compare=False)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a run was in progress, be it that its row was on its way."""
+        return self.grace > SETTLE
 
-def clean(store: Store, older_than: dt.timedelta, *, dry_run: bool = False) -> Cleaned:
-    """Remove the runs that ended more than `older_than` ago, and the values and files that no other run needs.
+    @property
+    def blobs(self) -> int:
+        """How many values."""
+        return len(self.values)
+
+    @property
+    def bytes(self) -> int:
+        """Size of these, of the files, and of the rows."""
+        return self.rows + sum(self.values.values()) + sum(self.folders.values())
+
+
+def plan(store: Store, older_than: dt.timedelta) -> Cleaning:
+    """The runs that ended more than `older_than` ago, and the values and files that no other run needs: none is removed.
 
     Runs in progress, in any process, stay, and so do the runs they are being resumed from.
 
     Raises:
-        JournalError, OSError: something could not be removed; whatever is still on record is intact.
+        JournalError: the record cannot be read.
     """
-    before = time.time() - older_than.total_seconds()
+    # What is put or used from here on stays, however long all this takes.
+    looked = time.time()
+    before = looked - older_than.total_seconds()
     # What this process has appended says of its own runs whether they are in progress.
     store.journal.flush().result()
+    path = store.journal.path
     with store.journal.reading() as connection:
-        old = _ended_before(connection, store.journal.path, before)
-        freed = _rows_size(connection, old)
+        old = _ended_before(connection, path, before)
+        rows = _rows_size(connection, old)
         runs = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
-    journal = max(_journal_size(store.journal.path) - freed, 0)
-    if not dry_run:
-        # Only these go on being unneeded: what started meanwhile may be using the others.
-        old = store.journal.delete(old)
-    # Before the look at what is needed: what is put or used from here on stays, however long all this takes.
+        needed = _needed(connection, store, old)
+        going = bool(_in_progress(connection, path))
+        resting = files.unneeded(connection, store, old, needed, before)
+    grace = _grace(path, going)
+    unused_since = looked - grace
+    blobs = list(store.blobs.scan())
+    unneeded = [blob for blob in blobs if blob[0] not in needed]
+    values = {sha: size for sha, size, used in unneeded if used < unused_since}
+    unneeded_files = {folder: files.size(folder) for folder in resting}
+    folders = {folder: size for folder, size in unneeded_files.items() if resting[folder] < unused_since}
+    gone, made = sum(values.values()), sum(folders.values())
+    held = sum(size for _, size, _ in unneeded) - gone + sum(unneeded_files.values()) - made
+    left = Left(
+        runs - len(old),
+        sum(size for _, size, _ in blobs) - gone,
+        files.size(store.data) - made,
+        max(_journal_size(path) - rows, 0),
+    )
+    return Cleaning(old, values, folders, rows, held, grace, going, before, unused_since, left)
+
+
+def remove(store: Store, planned: Cleaning) -> Cleaning:
+    """Remove what was planned, but for what somebody has come to need or use since then; what has gone.
+
+    Raises:
+        JournalError, OSError: something could not be removed; whatever is still on record is intact.
+    """
+    path, wanted = store.journal.path, set(planned.runs)
+    store.journal.flush().result()
+    with store.journal.reading() as connection:
+        old = [name for name in _ended_before(connection, path, planned.before) if name in wanted]
+    # Only these go on being unneeded: what started meanwhile may be using the others.
+    old = store.journal.delete(old)
+    # Before the look at what is needed, as above.
     looked = time.time()
     with store.journal.reading() as connection:
         needed = _needed(connection, store, old)
-        unused_since = looked - (_GRACE if _busy(connection, store.journal.path) else _SETTLE)
-        folders = files.unneeded(connection, store, old, needed, min(before, unused_since))
-    blobs = list(store.blobs.scan())
-    unneeded = {sha: size for sha, size, used in blobs if sha not in needed and used < unused_since}
-    made = sum(map(files.size, folders))
-    if not dry_run:
-        unneeded = {sha: size for sha, size in unneeded.items() if store.blobs.remove(sha, unused_since)}
-        for folder in folders:
-            shutil.rmtree(folder)
-        store.blobs.remove_leftovers(time.time() - _GRACE)
-    values, spoken_of = sum(unneeded.values()), files.size(store.data) - (made if dry_run else 0)
-    left = Left(runs - len(old), sum(size for _, size, _ in blobs) - values, spoken_of, journal)
-    return Cleaned(old, len(unneeded), freed + values + made, left)
+        unused_since = min(planned.unused_since, looked - _grace(path, bool(_in_progress(connection, path))))
+        resting = files.unneeded(connection, store, old, needed, min(planned.before, unused_since))
+        stayed = _rows_size(connection, list(wanted.difference(old)))
+    values = {
+        sha: size for sha, size in planned.values.items() if sha not in needed and store.blobs.remove(sha, unused_since)
+    }
+    folders = {folder: size for folder, size in planned.folders.items() if folder in resting}
+    for folder in folders:
+        shutil.rmtree(folder)
+    store.blobs.remove_leftovers(time.time() - _GRACE)
+    return replace(planned, runs=old, values=values, folders=folders, rows=max(planned.rows - stayed, 0))
 
 
 def _journal_size(path: Path) -> int:
@@ -127,9 +184,9 @@ def _delete(connection: sqlite3.Connection, key: int) -> None:
     connection.execute("DELETE FROM runs WHERE key = ?", (key,))
 
 
-def _busy(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether a run is in progress, be it that its row is on its way."""
-    return bool(_in_progress(connection, path)) or kernels.others_at_work(path.with_name("kernels"))
+def _grace(path: Path, going: bool) -> float:
+    """See `Cleaning.grace`. `going`: a run on record is in progress; the row of another may be on its way."""
+    return _GRACE if going or kernels.others_at_work(path.with_name("kernels")) else SETTLE
 
 
 def _in_progress(connection: sqlite3.Connection, path: Path) -> set[str]:

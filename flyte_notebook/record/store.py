@@ -7,16 +7,18 @@ import threading
 from typing import TYPE_CHECKING
 
 from flyte_notebook.record import home as homes
+from flyte_notebook.record import housekeeping
 from flyte_notebook.record.blobs import BlobStore
 from flyte_notebook.record.home import default_home
-from flyte_notebook.record.housekeeping import Cleaned, clean
 from flyte_notebook.record.journal import Journal
 
 if TYPE_CHECKING:
     import datetime as dt
     from pathlib import Path
 
-__all__ = ["Cleaned", "Store", "default_home", "open_store"]
+    from flyte_notebook.record.housekeeping import Cleaning
+
+__all__ = ["Store", "default_home", "open_store"]
 
 
 class Store:
@@ -38,9 +40,13 @@ class Store:
         self.runs = self.data / "runs"
         """Where runs keep the files they make, each in a folder of its name."""
 
-    def clean(self, older_than: dt.timedelta, *, dry_run: bool = False) -> Cleaned:
-        """Remove the runs that ended more than `older_than` ago, and what only they needed; see `housekeeping.clean`."""
-        return clean(self, older_than, dry_run=dry_run)
+    def plan_cleaning(self, older_than: dt.timedelta) -> Cleaning:
+        """What goes with the runs that ended more than `older_than` ago; see `housekeeping.plan`."""
+        return housekeeping.plan(self, older_than)
+
+    def clean(self, planned: Cleaning) -> Cleaning:
+        """Remove it, and tell what has gone; see `housekeeping.remove`."""
+        return housekeeping.remove(self, planned)
 
     def close(self) -> None:
         """Commit what is left and let go of all files. `open_store` opens the folder anew."""

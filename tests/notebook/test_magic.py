@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from flyte_notebook.engine import runs
 from flyte_notebook.notebook.commands import COMMANDS
 from flyte_notebook.notebook.completion import candidates, matcher
 from flyte_notebook.record import events
+from flyte_notebook.record.store import open_store
 from tests.notebook.shells import Shell
+from tests.record.journal_cases import at_work, finished, put, started
 
 TASK = "%%flyte my-env\n@env.task\nasync def add(x: int) -> int:\n    return x + 1\n"
 
@@ -256,6 +259,68 @@ def test_clean_asks_first(ran: Shell, monkeypatch, answer: str, left: int) -> No
     assert asked == ["Remove them? [y/N] "]
     assert ("Nothing was removed." in said) == bool(left)
     assert len(flyte_notebook.runs()) == left
+
+
+LARGE = """%%flyte
+@env.task
+async def large() -> bytes:
+    import os
+    return os.urandom(1_000_000)
+
+made = await large()
+"""
+
+
+def test_clean_shows_what_it_frees_right_after_the_last_run(shell: Shell) -> None:
+    shell.ok(LARGE)
+    said = shell.ok("%flyte clean --older-than 0m --yes").printed.splitlines()
+    assert said[0] == "1 run of more than 0m ago and 1 value can go: 1.0 MB."
+    assert said[1].startswith("0 runs would stay: 0.0 MB of values, ")
+    assert said[2:] == ["1 run removed, 1.0 MB freed."]
+    assert list(open_store().blobs.scan()) == []
+
+
+def test_clean_waits_for_another_kernel_to_rest_that_has_just_ended_its_runs(shell: Shell, monkeypatch) -> None:
+    shell.ok(LARGE)
+    real_sleep = time.sleep
+    with at_work(open_store()) as other:
+
+        def sleep(seconds: float) -> None:
+            other.communicate()
+            real_sleep(seconds)
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        said = shell.ok("%flyte clean --older-than 0m --yes").printed.splitlines()
+    assert said[2:] == ["1 run removed, 1.0 MB freed."]
+
+
+def test_clean_says_what_stays_for_a_while_because_a_run_is_in_progress(shell: Shell) -> None:
+    shell.ok(LARGE)
+    put(open_store().journal, started())
+    said = shell.ok("%flyte clean --older-than 0m --yes").printed.splitlines()
+    assert said[0] == "1 run of more than 0m ago and 0 values can go: 0.0 MB."
+    assert said[1].startswith("1 run would stay: 1.0 MB of values, ")
+    assert said[2:] == [
+        "1.0 MB more can go once the run in progress has ended, or in 10 minutes.",
+        "1 run removed, 0.0 MB freed.",
+    ]
+    put(open_store().journal, finished())
+    assert "0 runs of more" not in shell.ok("%flyte clean --older-than 0m --yes").printed
+    assert list(open_store().blobs.scan()) == []
+
+
+def test_clean_says_what_came_into_use_while_it_asked(shell: Shell, monkeypatch) -> None:
+    shell.ok(LARGE)
+    sha, _, _ = next(open_store().blobs.scan())
+
+    def use(prompt: str) -> str:
+        os.utime(open_store().blobs.path(sha))
+        return "y"
+
+    monkeypatch.setattr("builtins.input", use)
+    said = shell.ok("%flyte clean --older-than 0m").printed.splitlines()
+    assert said[-1] == "1 run removed, 0.0 MB freed. 1.0 MB came into use meanwhile, and stayed."
+    assert [name for name, _, _ in open_store().blobs.scan()] == [sha]
 
 
 @pytest.mark.parametrize("error", [StdinNotImplementedError, EOFError, OSError])

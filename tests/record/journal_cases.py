@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Encoded
 from flyte_notebook.record.model import ErrorRecord, Phase
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from flyte_notebook.record.housekeeping import Cleaning
+    from flyte_notebook.record.store import Store
 
 RUN = "main-abc123"
 
@@ -25,6 +35,30 @@ def value(text: str = "1", **changes: Any) -> Encoded:
 def large(sha: str, preview: str = "3 rows") -> Encoded:
     """A value that lies in the blob `sha`."""
     return Encoded(None, sha, bytes(range(16)), 10**6, preview)
+
+
+def clean(store: Store, older_than: dt.timedelta) -> Cleaning:
+    """Remove what is to go, at once; what has gone."""
+    return store.clean(store.plan_cleaning(older_than))
+
+
+AT_WORK = """
+import sys
+from pathlib import Path
+from flyte_notebook.record import kernels
+kernels.hold(Path(sys.argv[1]), kernels.draw())
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def at_work(store: Store) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that shows itself at work in the store until its input is closed."""
+    command = [sys.executable, "-c", AT_WORK, str(store.home / "kernels")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        yield other
 
 
 def action_id(number: int) -> str:

@@ -18,7 +18,7 @@ from flyte_notebook.errors import BlobCorruptError
 from flyte_notebook.record.blobs import BlobStore
 from flyte_notebook.record.codec import converter
 from flyte_notebook.record.store import open_store
-from tests.record.journal_cases import ended, finished, large, put, started, submitted
+from tests.record.journal_cases import at_work, clean, ended, finished, large, put, started, submitted
 from tests.record.test_store import age, record
 
 NOW = dt.timedelta(0)
@@ -44,7 +44,7 @@ def test_a_value_that_is_put_again_between_the_look_and_the_removal_stays(store,
         return found
 
     monkeypatch.setattr(store.blobs, "scan", scan_and_put)
-    assert store.clean(NOW).blobs == 0
+    assert clean(store, NOW).blobs == 0
     assert bytes(store.blobs.open(sha)) == b"again" * 1000
 
 
@@ -89,6 +89,47 @@ def test_a_value_that_is_read_while_cleaning_has_it_in_its_hands_is_found(store,
     assert bytes(store.blobs.open(sha)) == content
 
 
+def test_only_what_was_planned_goes(store):
+    record(store, "first-1", 1, days=0, blob=store.blobs.put([b"first" * 1000]))
+    names = [sha for sha, _, _ in store.blobs.scan()]
+    age(store, *names)
+    planned = store.plan_cleaning(NOW)
+    second = store.blobs.put([b"second" * 1000])
+    record(store, "second-2", 2, days=0, blob=second)
+    age(store, second)
+    cleaned = store.clean(planned)
+    assert cleaned == planned
+    assert (cleaned.runs, list(cleaned.values)) == (["first-1"], names)
+    assert [run.name for run in store.journal.runs()] == ["second-2"]
+    assert store.blobs.exists(second)
+
+
+def test_what_was_planned_stays_when_a_run_has_come_to_need_it(store):
+    sha = store.blobs.put([b"shared" * 1000])
+    record(store, "first-1", 1, days=1, blob=sha)
+    age(store, sha)
+    planned = store.plan_cleaning(NOW)
+    record(store, "second-2", 2, days=0, blob=sha)
+    age(store, sha)
+    cleaned = store.clean(planned)
+    assert (cleaned.runs, cleaned.blobs) == (["first-1"], 0)
+    assert cleaned.bytes < planned.bytes
+    assert bytes(store.blobs.open(sha)) == b"shared" * 1000
+
+
+def test_what_was_planned_stays_when_a_run_that_may_use_it_has_begun(store):
+    sha = store.blobs.put([b"recent" * 1000])
+    os.utime(store.blobs.path(sha), (time.time() - 60,) * 2)
+    planned = store.plan_cleaning(NOW)
+    assert (planned.blobs, planned.busy) == (1, False)
+    put(store.journal, started())
+    assert store.clean(planned).blobs == 0
+    later = store.plan_cleaning(NOW)
+    assert (later.blobs, later.held, later.busy) == (0, 6000, True)
+    put(store.journal, finished())
+    assert clean(store, NOW).blobs == 1
+
+
 def test_what_a_slow_cleaning_finds_does_not_grow_old_while_it_works(store, monkeypatch):
     store.blobs.put([b"fresh" * 1000])
     real_time, real_scan = time.time, store.blobs.scan
@@ -101,7 +142,7 @@ def test_what_a_slow_cleaning_finds_does_not_grow_old_while_it_works(store, monk
 
     monkeypatch.setattr(store.blobs, "scan", scan)
     monkeypatch.setattr(time, "time", lambda: real_time() + later)
-    assert store.clean(NOW).blobs == 0
+    assert clean(store, NOW).blobs == 0
 
 
 def test_a_result_that_is_reused_outlives_the_run_that_made_it(store):
@@ -118,7 +159,7 @@ def test_a_result_that_is_reused_outlives_the_run_that_made_it(store):
     async def main() -> float:
         made = await makes(100_000)
         # Before what was reused is committed.
-        cleaned.append(store.clean(NOW))
+        cleaned.append(clean(store, NOW))
         return float(made.sum())
 
     second = flyte.run(main)
@@ -130,22 +171,14 @@ def test_a_result_that_is_reused_outlives_the_run_that_made_it(store):
 
 
 def test_while_another_process_is_at_work_fresh_values_stay_though_its_run_is_not_on_record_yet(store):
-    code = """
-        import sys
-        from pathlib import Path
-        from flyte_notebook.record import kernels
-        kernels.hold(Path(sys.argv[1]), kernels.draw())
-        print("held", flush=True)
-        sys.stdin.read()
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code), str(store.home / "kernels")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout.readline() == b"held\n"
+    with at_work(store) as other:
         sha = store.blobs.put([b"its own" * 1000])
         os.utime(store.blobs.path(sha), (time.time() - 60,) * 2)
-        assert store.clean(NOW).blobs == 0
+        planned = store.plan_cleaning(NOW)
+        assert (planned.blobs, planned.held, planned.busy, planned.going) == (0, 7000, True, False)
+        assert store.clean(planned).blobs == 0
         other.stdin.close()
-    assert store.clean(NOW).blobs == 1
+    assert clean(store, NOW).blobs == 1
 
 
 def test_a_value_in_memory_outlives_its_file_and_can_be_passed_on(store):
@@ -154,7 +187,7 @@ def test_a_value_in_memory_outlives_its_file_and_can_be_passed_on(store):
     held = converter(np.ndarray).decode(sealed, store.blobs)
     names = [sha for sha, _, _ in store.blobs.scan()]
     age(store, *names)
-    assert store.clean(NOW).blobs == len(names)
+    assert clean(store, NOW).blobs == len(names)
     np.testing.assert_array_equal(held, array)
     again = converter(np.ndarray).encode(held).seal(store.blobs)
     np.testing.assert_array_equal(converter(np.ndarray).decode(again, BlobStore(store.blobs.root)), array)
@@ -167,7 +200,7 @@ CLEANER = """
     from flyte_notebook.record.store import Store
     store = Store(Path(sys.argv[1]))
     for line in sys.stdin:
-        cleaned = store.clean(dt.timedelta(days=float(line)))
+        cleaned = store.clean(store.plan_cleaning(dt.timedelta(days=float(line))))
         print(len(cleaned.runs), cleaned.blobs, flush=True)
     store.close()
 """
@@ -273,7 +306,7 @@ def test_nothing_that_is_needed_goes_whatever_happens_in_two_processes(store, se
                 world.map_one()
             else:
                 days = float(world.random.integers(1, 15)) - 0.5
-                removed += cleaner.clean(days)[1] if step == 8 else store.clean(dt.timedelta(days=days)).blobs
+                removed += cleaner.clean(days)[1] if step == 8 else clean(store, dt.timedelta(days=days)).blobs
                 world.cleaned(days)
                 world.check()
     world.check()

@@ -17,7 +17,7 @@ from flyte_notebook.record.codec import converter
 from flyte_notebook.record.envelope import EXTERNAL, INLINE
 from flyte_notebook.record.model import Phase
 from flyte_notebook.record.store import Store, default_home, open_store
-from tests.record.journal_cases import RUN, ended, finished, large, put, started, submitted, value
+from tests.record.journal_cases import RUN, clean, ended, finished, large, put, started, submitted, value
 
 LONG_AGO = dt.timedelta(days=7)
 
@@ -240,7 +240,7 @@ def test_cleaning_removes_old_runs_and_what_only_they_needed(store):
     record(store, "new-3", 3, days=1, blob=shared)
     record(store, "new-4", 4, days=0, blob=new)
     age(store, shared, old, new, unused)
-    expected = store.clean(LONG_AGO, dry_run=True)
+    expected = store.plan_cleaning(LONG_AGO)
     assert expected.runs == ["old-2", "old-1"]
     assert expected.blobs == 2
     assert 2 * 5000 + 1000 < expected.bytes < 2 * 5000 + 3000
@@ -251,11 +251,11 @@ def test_cleaning_removes_old_runs_and_what_only_they_needed(store):
     assert (
         0 < left.journal < (store.home / "journal.db").stat().st_size + (store.home / "journal.db-wal").stat().st_size
     )
-    assert store.clean(LONG_AGO) == expected
+    assert clean(store, LONG_AGO) == expected
     assert [store.blobs.exists(sha) for sha in (shared, old, new, unused)] == [True, False, True, False]
     assert [run.name for run in store.journal.runs()] == ["new-4", "new-3"]
     assert store.journal.output("new-3", f"{3:020x}") == large(shared)
-    assert store.clean(LONG_AGO).runs == []
+    assert clean(store, LONG_AGO).runs == []
 
 
 def test_cleaning_gives_the_space_back(store):
@@ -263,7 +263,7 @@ def test_cleaning_gives_the_space_back(store):
         record(store, f"old-{number:03}", number, days=30)
     store.journal.close()
     before = (store.home / "journal.db").stat().st_size
-    assert len(open_store().clean(LONG_AGO).runs) == 200
+    assert len(clean(open_store(), LONG_AGO).runs) == 200
     open_store().close()
     assert (store.home / "journal.db").stat().st_size < before / 2
 
@@ -273,7 +273,7 @@ def test_runs_in_progress_are_never_removed_nor_what_they_resume_from(store):
     record(store, "other-2", 2, days=30)
     long_ago = time.time() - 30 * 86400
     put(store.journal, started("going-3", at=long_ago, resumed_from="base-1"), submitted(3, run="going-3"))
-    assert store.clean(LONG_AGO, dry_run=True).runs == ["other-2"]
+    assert store.plan_cleaning(LONG_AGO).runs == ["other-2"]
     assert store.journal.delete(["going-3", "base-1", "other-2", "unknown"]) == ["other-2"]
     put(store.journal, ended(3, run="going-3"), finished("going-3"))
     assert store.journal.run("going-3").phase is Phase.SUCCEEDED
@@ -284,11 +284,11 @@ def test_values_on_their_way_into_the_record_are_not_removed(store):
     put(store.journal, started())
     fresh, stale = store.blobs.put([b"fresh" * 1000]), store.blobs.put([b"stale" * 1000])
     age(store, stale)
-    assert store.clean(dt.timedelta(0)).blobs == 1
+    assert clean(store, dt.timedelta(0)).blobs == 1
     assert [store.blobs.exists(sha) for sha in (fresh, stale)] == [True, False]
     put(store.journal, submitted(1), ended(1, output=large(fresh)), finished(at=time.time()))
     age(store, fresh)
-    assert store.clean(LONG_AGO).blobs == 0
+    assert clean(store, LONG_AGO).blobs == 0
 
 
 def test_blobs_that_values_name_stay_with_them(store):
@@ -300,9 +300,9 @@ def test_blobs_that_values_name_stay_with_them(store):
     names = [sha for sha, _, _ in store.blobs.scan()]
     assert len(names) >= 3
     age(store, *names)
-    assert store.clean(LONG_AGO).blobs == 0
+    assert clean(store, LONG_AGO).blobs == 0
     assert converter(list[bytes]).decode(store.journal.output(RUN, f"{1:020x}"), store.blobs) == pieces
-    assert store.clean(dt.timedelta(0)).blobs == len(names)
+    assert clean(store, dt.timedelta(0)).blobs == len(names)
     assert list(store.blobs.scan()) == []
 
 
@@ -310,7 +310,7 @@ def test_a_damaged_value_does_not_stop_cleaning(store):
     sha = store.blobs.put([b"r\0\0\0\xff\xff\0\0{not json"])
     record(store, "new-1", 1, days=0, blob=sha)
     record(store, "old-2", 2, days=30)
-    assert store.clean(LONG_AGO).runs == ["old-2"]
+    assert clean(store, LONG_AGO).runs == ["old-2"]
     assert store.blobs.exists(sha)
 
 
@@ -342,7 +342,7 @@ def test_files_of_a_run_go_with_it_unless_another_run_speaks_of_them(store):
         5,
         *(store.runs / name / "sub" / "file.csv" for name in ("used-bbb222", "far-ccc333", "also-ddd444")),
     )
-    cleaned = store.clean(LONG_AGO)
+    cleaned = clean(store, LONG_AGO)
     assert set(cleaned.runs) == {"gone-aaa111", "used-bbb222", "far-ccc333", "also-ddd444"}
     assert cleaned.bytes > 4000
     assert sorted(folder.name for folder in store.runs.iterdir()) == ["also-ddd444", "far-ccc333", "used-bbb222"]
@@ -357,9 +357,9 @@ def test_files_of_no_run_go_when_they_are_old_and_no_value_speaks_of_them(store)
     record(store, "old-1", 1, days=30)
     speak(store, "new-2", 2, used / "sub" / "file.csv", pickled, loose / "sub")
     dead, busy = make(store.data / ".incoming-dead", days=30), make(store.data / ".incoming-busy", days=0)
-    assert store.clean(LONG_AGO, dry_run=True).bytes > 3 * 4000
+    assert store.plan_cleaning(LONG_AGO).bytes > 3 * 4000
     assert gone.exists()
-    assert store.clean(LONG_AGO).bytes > 3 * 4000
+    assert clean(store, LONG_AGO).bytes > 3 * 4000
     assert [path for path in (used, pickled, fresh, gone, loose, lost, dead, busy) if not path.exists()] == [
         gone,
         lost,
@@ -377,6 +377,6 @@ def test_only_folders_of_runs_are_removed_whatever_a_run_is_called(store, name):
     (store.runs / "link").symlink_to(precious)
     name = name.format(precious=precious)
     record(store, name, 1, days=30)
-    assert store.clean(LONG_AGO).runs == [name]
+    assert clean(store, LONG_AGO).runs == [name]
     assert all((folder / "sub" / "file.csv").exists() for folder in kept)
     assert (store.runs / "link").is_symlink()
