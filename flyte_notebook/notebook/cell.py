@@ -92,10 +92,14 @@ class CellBlock:
         """End the run; exceptions of the body keep only the frames of the user's code."""
         __tracebackhide__ = True
         sources.remember(self.shell, self.where)
+        failed = True
         try:
             await self._opened.__aexit__(kind, error, tb)
+            failed = error is not None
         except BaseException as raised:  # noqa: BLE001 - whatever it is, only the way it is shown changes
             raise brief(raised) from None
+        finally:
+            resume.cell_ended(self.where, failed=failed)
         if error is not None:
             prune(error)
         return False

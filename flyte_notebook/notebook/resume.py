@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 8
 
+_failed: set[str] = set()
+"""The executions of cells that an error has ended in this process. The runs that such a cell had started by `flyte.run`
+may all have succeeded; a later kernel does not know."""
+
+
+def cell_ended(where: Origin, *, failed: bool) -> None:
+    """Note how the cell at `where` has ended."""
+    if where.execution is None:
+        return
+    if failed:
+        _failed.add(where.execution)
+    else:
+        # Without a kernel executions are numbered, and `%reset` begins anew.
+        _failed.discard(where.execution)
+
 
 def resumable(shell: InteractiveShell, wanted: str, where: Origin) -> model.Run:
     """The run that a cell at `where` resumes: the one that is `wanted`, else the cell's last, else the notebook's last.
@@ -77,12 +92,15 @@ def _candidates(journal: Journal) -> str:
 
 
 async def recovery(run: model.Run, keep: bool) -> Recovery | None:
-    """What a cell recovers from `run`, and a line that says so; None when that has succeeded and there is nothing to do.
+    """What a cell recovers from `run`, and a line that says so.
+
+    None when that has succeeded, and so has the cell that started it, as far as is known: there is nothing left to do.
 
     Raises:
         UsageError: it is still running.
     """
-    if run.phase is Phase.SUCCEEDED:
+    succeeded = run.phase is Phase.SUCCEEDED
+    if succeeded and run.execution not in _failed:
         frontend.remark(f"{run.name} had succeeded: this run starts afresh")
         return None
     try:
@@ -91,5 +109,6 @@ async def recovery(run: model.Run, keep: bool) -> Recovery | None:
         raise UsageError(str(error)) from None
     kept = ", also where the code has changed" if keep else ""
     successes = f"{found.available} recorded success{'' if found.available == 1 else 'es'}"
-    frontend.remark(f"resuming {run.name} ({run.phase}): {successes} can be recovered{kept}")
+    phase = f"{run.phase}, but its cell had failed" if succeeded else run.phase
+    frontend.remark(f"resuming {run.name} ({phase}): {successes} can be recovered{kept}")
     return found

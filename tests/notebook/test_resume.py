@@ -258,6 +258,31 @@ def test_one_that_had_succeeded_starts_afresh_and_says_so(failed: Shell) -> None
     assert again(failed)[9] == 2
 
 
+def test_a_cell_that_failed_after_its_runs_had_succeeded_recovers_them(failed: Shell) -> None:
+    failed.ok(MENDED)
+    failed.names["ran"].clear()
+    cell = "flyte.run(item, 20)\nflyte.run(main, 10)"
+    for options in ("", "--resume", "--resume"):
+        assert type(failed.run(f"%%flyte {options}\n{cell}\nnowhere").error) is NameError
+    last = newest()
+    outcome = failed.ok(f"%%flyte --resume\n{cell}")
+    assert again(failed) == dict.fromkeys([*range(10), 20], 1)
+    told = f"resuming {last.name} (SUCCEEDED, but its cell had failed): 12 recorded successes can be recovered"
+    assert told in outcome.complained
+    assert "had succeeded: this run starts afresh" in failed.ok(f"%%flyte --resume\n{cell}").complained
+    assert again(failed) == dict.fromkeys([*range(10), 20], 2)
+
+
+def test_where_cells_have_ids_a_cell_that_failed_recovers_its_own_runs(running_kernel: Kernel) -> None:
+    running_kernel.run(SETUP)
+    running_kernel.run(MENDED)
+    assert running_kernel.run("%%flyte\nflyte.run(main, 10)\nnowhere", cell_id="c").error["ename"] == "NameError"
+    running_kernel.run("%%flyte\nflyte.run(main, 3)", cell_id="d")
+    running_kernel.run("%%flyte --resume\nflyte.run(main, 10)", cell_id="c")
+    counted = running_kernel.run("print(*(ran[n] for n in range(10)))", cell_id="e")
+    assert counted.printed == "2 2 2 1 1 1 1 1 1 1\n"
+
+
 def test_nothing_to_resume_is_one_line(shell: Shell) -> None:
     assert "no run of this notebook is on record" in shell.complaint("%%flyte --resume\n1")
 
