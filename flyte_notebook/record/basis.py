@@ -54,10 +54,11 @@ class Basis:
         if (kind in _SETTINGS or dataclasses.is_dataclass(kind)) and size <= _SMALL:
             self._settings.append(_Setting(value, digest, _pieces(value)))
 
-    def forget(self, place: tuple[int, str]) -> None:
-        """What is there is state: it may change."""
-        self._names.pop(place, None)
-        self._cells.pop(place, None)
+    def forget(self, is_bound: Callable[[tuple[int, str]], bool]) -> None:
+        """Leave out the places that code binds anew itself."""
+        for places in (self._names, self._cells):
+            for place in filter(is_bound, list(places)):
+                del places[place]
 
     def holds(self) -> bool:
         """True while every name is bound to the same, and the settings are equal to what they were."""

@@ -14,15 +14,16 @@ from typing import Any
 
 from flyte_notebook.record.anatomy import (
     LIMIT,
+    attribute_read,
     cells_of,
     code_of,
     contents_of,
     data_of,
     defaults_of,
+    form_of,
     hinted_by,
-    hints_of,
+    implementations_of,
     is_engine,
-    is_random,
     outline,
     short_name,
     warn_once,
@@ -31,6 +32,7 @@ from flyte_notebook.record.basis import MISSING, Basis, content_of
 from flyte_notebook.record.digest import Hasher, TooLargeError, combined, is_task, type_name
 from flyte_notebook.record.imports import absolute, sources_of
 from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
+from flyte_notebook.record.state import State
 from flyte_notebook.record.syntax import uses_of
 
 _ROOT = "own code"
@@ -53,18 +55,30 @@ class Survey:
     """
 
     def __init__(self) -> None:
+        self._state = State(self._lookup)
+        self._kept: list[Any] = []
+        self._begin()
+
+    def _begin(self) -> None:
         self.parts: dict[str, str] = {}
         self.basis = Basis(self._digest)
         self._codes: deque[types.FunctionType] = deque()
         self._values: deque[_Captured] = deque()
         self._labels: dict[int, str] = {}
         self._taken: set[str] = set()
-        self._kept: list[Any] = []
         self._places: dict[tuple[int, str], str] = {}
-        self._changed: set[tuple[int, str]] = set()
 
     def of(self, root: Any) -> dict[str, str]:
         """The parts of `root`: what each is, and a digest (hex) of it."""
+        self._walk(root)
+        while not self._state.settled():
+            # Code inside captured values changes others, which were looked at before.
+            self._begin()
+            self._walk(root)
+        self.basis.forget(self._state.is_bound)
+        return self.parts
+
+    def _walk(self, root: Any) -> None:
         found = self._add(_ROOT, "", root)
         if found != _ROOT:
             self.parts[_ROOT] = combined(found).hex()
@@ -74,9 +88,6 @@ class Survey:
                 self._function(self._codes.popleft())
             else:
                 self._value(self._values.popleft())
-        for place in self._changed:
-            self.basis.forget(place)
-        return self.parts
 
     # --- what can be reached --------------------------------------------------------------------------------------
 
@@ -84,6 +95,7 @@ class Survey:
         """Note something that was reached; the result stands for it in what refers to it. Empty for plain values."""
         if isinstance(thing, types.MethodType):
             self._kept.append(thing)
+            self._state.note_method(thing)
             self._capture(f"captured {name or 'self'}", thing.__self__, (id(thing), "self"))
             return self._add(label, name, thing.__func__)
         if isinstance(thing, functools.partial):
@@ -103,7 +115,7 @@ class Survey:
         if isinstance(thing, types.BuiltinFunctionType | types.MethodWrapperType | types.WrapperDescriptorType):
             return f"builtin {thing.__qualname__}"
         if callable(thing) and hasattr(thing, "__wrapped__"):
-            return self._add(label, name, thing.__wrapped__)
+            return self._add_wrapper(label, name, thing)
         if isinstance(thing, types.GenericAlias | types.UnionType) or type(thing).__module__ == "typing":
             return " ".join([str(thing), *(self._add("", "", part) for part in typing.get_args(thing))])
         if label == _ROOT:
@@ -117,6 +129,7 @@ class Survey:
         if not is_users_file(code.co_filename):
             # An installed decorator's wrapper counts by name; the function that it wraps is the user's.
             inner = [self._add("", "", cell) for cell in contents_of(function) if callable(cell)]
+            inner += [f"{self._add('', '', kind)} {self._add('', '', f)}" for kind, f in implementations_of(function)]
             return " ".join([f"{function.__module__}.{code.co_qualname}", *inner])
         if id(function) not in self._labels:
             self._codes.append(function)
@@ -128,14 +141,24 @@ class Survey:
         if id(cls) in self._labels:
             return self._labels[id(cls)]
         label = self._label(label, cls)
-        links = [f"base {self._add('', '', base)}" for base in cls.__bases__]
-        links += [f"{name}: {hint}" for name, hint in hints_of(cls).items()]
-        links += [f"field {self._add('', '', hint)}" for hint in hinted_by(cls)]
+        self._state.note_class(cls)
+        form = [f"base {self._add('', '', base)}" for base in cls.__bases__] + form_of(cls)
+        if type(cls) is not type:
+            form.append(f"metaclass {self._add('', '', type(cls))}")
+        links = [f"field {self._add('', '', hint)}" for hint in hinted_by(cls)]
         links += [f"{name} {self._add('', name, value)}" for name, value in code_of(cls)]
         for name, value in data_of(cls):
             self._capture(f"captured {cls.__name__}.{name}", value, (id(cls), name))
-        self.parts[label] = combined(type_name(cls), *(link.encode() for link in sorted(links))).hex()
+        self.parts[label] = combined(type_name(cls), *(link.encode() for link in [*form, *sorted(links)])).hex()
         return label
+
+    def _add_wrapper(self, label: str, name: str, thing: Any) -> str:
+        """Note what `functools.update_wrapper` made a likeness of a function, and that function."""
+        wrapped = self._add(label, name, thing.__wrapped__)
+        if not is_users(type(thing).__module__):
+            return wrapped
+        own = self._capture(f"captured {name or type(thing).__name__}", thing, (id(thing), "self"))
+        return wrapped if label == _ROOT else f"{own} {wrapped}"
 
     def _add_module(self, module: types.ModuleType) -> str:
         if is_users_module(module) and module.__name__ != "__main__":
@@ -165,10 +188,9 @@ class Survey:
             place, value = self._lookup(chain[0], function, cells)
             if value is not MISSING and place is not None:
                 links.append(f"{'.'.join(chain)} {self._link(chain, value, place)}")
-        for name in uses.changed:
-            place, _ = self._lookup(name, function, cells)
-            if place is not None:
-                self._changed.add(place)
+                if (attribute := attribute_read(value, chain[1:])) is not None:
+                    links.append(self._capture_attribute(*attribute))
+        self._state.note_function(function)
         for module, taken in sorted(uses.imports, key=str):
             links.append(f"import {taken} {self._imported(module, taken, function)}")
         owner = "" if label == _ROOT else f" of {short_name(function)}()"
@@ -229,13 +251,21 @@ class Survey:
             self._values.append(_Captured(label, value, place))
         return self._places[place]
 
+    def _capture_attribute(self, function: types.FunctionType, name: str) -> str:
+        self._kept.append(function)
+        value = vars(function)[name]
+        return self._capture(f"captured {short_name(function)}.{name}", value, (id(vars(function)), name))
+
     def _value(self, captured: _Captured) -> None:
         value, label = captured.value, captured.label
         self._kept.append(value)
-        if captured.place in self._changed or is_random(value):
+        if self._state.is_bound(captured.place):
+            return
+        if self._state.attributes_of(value) is None:
+            self._reached(type(value))
             self.parts[label.replace("captured", "state", 1)] = type_name(type(value))
         elif not is_engine(type(value)):
-            hasher = Hasher(LIMIT, self._reached)
+            hasher = self._hasher()
             try:
                 self.parts[label] = digest = hasher.of(value).hex()
                 self.basis.holds_value(value, digest, hasher.spent)
@@ -245,12 +275,15 @@ class Survey:
                     # Of a client, a session, a running thing, nobody expects that its insides count.
                     warn_once(label, value)
 
+    def _hasher(self) -> Hasher:
+        return Hasher(LIMIT, self._reached, state=self._state.attributes_of)
+
     def _reached(self, thing: Any) -> bytes:
         """For code inside a captured value: it counts too."""
         return self._add("", getattr(thing, "__name__", ""), thing).encode()
 
     def _digest(self, value: Any) -> str | None:
         try:
-            return Hasher(LIMIT, self._reached).of(value).hex()
+            return self._hasher().of(value).hex()
         except (TooLargeError, RecursionError):
             return None

@@ -20,6 +20,7 @@ from secrets import token_bytes
 from types import MappingProxyType
 from typing import Any
 
+from flyte_notebook.record.origin import is_users
 from flyte_notebook.record.text import address, dump, encode_text
 
 _DECIMAL = 1024
@@ -76,8 +77,11 @@ class Hasher:
         limit: int | None = None,
         code: Callable[[Any], bytes] | None = None,
         hashed: Mapping[tuple[int, int], str] = MappingProxyType({}),
+        state: Callable[[Any], frozenset[str] | None] | None = None,
     ) -> None:
-        """`code` says what to take for functions, classes, tasks and modules inside; by default their fingerprints."""
+        """`code` says what to take for functions, classes, tasks and modules inside; by default their fingerprints.
+        `state` names the attributes of a value that do not count, or is None for one of which only the type does.
+        """
         self.hashed = hashed
         self.alive = False
         """True once something was met that is no data: a lock, a connection, a frame."""
@@ -85,6 +89,7 @@ class Hasher:
         """Bytes read so far."""
         self._limit = limit
         self.code = code
+        self._state = state
         self._done: dict[int, tuple[Any, bytes]] = {}
         """By id; the value is kept so that its id stays its own."""
         self._open: dict[int, int] = {}
@@ -108,6 +113,7 @@ class Hasher:
             raise
         except Exception:  # noqa: BLE001 - whatever a user's object raises when it is looked at: its type is left
             self.alive = True
+            self._maker(kind)
             # Of what code depends on the type is enough; a value must not be taken for another one.
             result = combined("opaque", type_name(kind).encode(), b"" if self.code is not None else token_bytes(16))
         finally:
@@ -146,6 +152,10 @@ class Hasher:
 
     def _compound(self, value: Any, kind: type) -> bytes:
         self.spend(_OBJECT)
+        omitted = frozenset[str]() if self._state is None else self._state(value)
+        if omitted is None:
+            self._maker(kind)
+            return combined("state", type_name(kind).encode())
         if kind is list or kind is tuple:
             return self.items(kind.__name__, value)
         if kind is dict:
@@ -153,18 +163,24 @@ class Hasher:
         if kind is set or kind is frozenset:
             return combined(kind.__name__, *sorted(map(self.of, value)))
         if isinstance(value, enum.Enum):
+            self._maker(kind)
             return combined(type_name(kind), self.of(value.name), self.of(value.value))
         special = _code(value) or _data(kind)
         if special is not None:
             return special(self, value)
-        return self._reduced(value, kind)
+        return self._reduced(value, kind, omitted)
 
-    def _reduced(self, value: Any, kind: type) -> bytes:
+    def _reduced(self, value: Any, kind: type, omitted: frozenset[str]) -> bytes:
         """By the parts that pickling would take, which every type defines for itself."""
         parts = _reduce(value, kind)
         if isinstance(parts, str):
             return combined("global", type_name(kind).encode(), parts.encode())
         make, args, state, elements, pairs = (*parts, None, None, None)[:5]
+        if self.code is not None and isinstance(state, dict) and "__wrapped__" in state:
+            # What `functools.update_wrapper` copied from the function, which counts itself, without its docstring.
+            omitted = omitted.union(functools.WRAPPER_ASSIGNMENTS)
+        if omitted:
+            state = _without(state, omitted)
         return combined(
             type_name(kind),
             self._maker(make),
@@ -183,6 +199,15 @@ class Hasher:
             # Unless somebody asks what the value depends on: then they do.
             self.code(part)
         return combined("class", type_name(part).encode())
+
+
+def _without(state: Any, omitted: frozenset[str]) -> Any:
+    """The attributes of an object but some; the same before any of these was set, and after."""
+    if isinstance(state, tuple):
+        # Of a class with slots: what is in its dict, and what is in them.
+        attributes, slots = (_without(part, omitted) for part in state)
+        return (attributes, slots) if slots else attributes
+    return {name: part for name, part in state.items() if name not in omitted} or None if state else None
 
 
 def _scalar(value: Any, kind: type) -> str:
@@ -226,7 +251,8 @@ def _code(value: Any) -> Callable[[Hasher, Any], bytes] | None:
 
 
 def _wraps(value: Any) -> bool:
-    return isinstance(getattr(value, "__wrapped__", None), types.FunctionType)
+    # A decorator of the user's own has attributes and a `__call__`, which count too.
+    return isinstance(getattr(value, "__wrapped__", None), types.FunctionType) and not is_users(type(value).__module__)
 
 
 def is_task(value: Any) -> bool:

@@ -8,42 +8,8 @@ import weakref
 from dataclasses import dataclass, field
 from types import CodeType
 
+from flyte_notebook.record.changes import Change, Changes, arguments, chain_of, changes_of
 from flyte_notebook.record.trees import Function, nested, node_of, parsed, shape
-
-_CHANGERS = frozenset(
-    [
-        "add",
-        "append",
-        "appendleft",
-        "clear",
-        "difference_update",
-        "discard",
-        "extend",
-        "extendleft",
-        "insert",
-        "intersection_update",
-        "move_to_end",
-        "pop",
-        "popitem",
-        "popleft",
-        "put",
-        "put_nowait",
-        "release",
-        "remove",
-        "reverse",
-        "rotate",
-        "send",
-        "set",
-        "setdefault",
-        "sort",
-        "symmetric_difference_update",
-        "subtract",
-        "update",
-        "write",
-        "writelines",
-    ]
-)
-"""Methods that change what they are called on. A value that code changes is its state, not its configuration."""
 
 
 @dataclass(slots=True)
@@ -54,8 +20,7 @@ class Uses:
     """The code in a normal form, without what does not matter: position, comments, docstrings, own decorators."""
     chains: set[tuple[str, ...]] = field(default_factory=set)
     """Names read, each with the attributes taken from it: `("helpers", "clean")`."""
-    changed: set[str] = field(default_factory=set)
-    """Names bound anew, or whose values are changed in place."""
+    changes: Changes = field(default_factory=Changes)
     imports: set[tuple[str, str | None]] = field(default_factory=set)
     """Modules imported inside (relative ones with their dots), with the name taken from each, or None."""
 
@@ -85,8 +50,9 @@ def _from_source(code: CodeType) -> Uses | None:
 
 
 def _from_tree(node: Function, code: CodeType) -> Uses:
-    uses = Uses(ast.dump(_normal(node)))
-    _Reader(uses, outside_names(code)).visit(node)
+    outside = outside_names(code)
+    uses = Uses(ast.dump(_normal(node)), changes=changes_of(node, outside))
+    _Reader(uses, outside).visit(node)
     return uses
 
 
@@ -151,7 +117,7 @@ def _copied(node: Function) -> Function:
 
 
 class _Reader(ast.NodeVisitor):
-    """Notes which outside names a function reads and changes."""
+    """Notes which outside names a function reads."""
 
     def __init__(self, uses: Uses, outside: set[str]) -> None:
         self._uses = uses
@@ -175,7 +141,7 @@ class _Reader(ast.NodeVisitor):
             self.generic_visit(node)
         else:
             # Its decorators and defaults were evaluated around it, once: their values count, not their names.
-            annotations = [a.annotation for a in _arguments(node.args) if a.annotation is not None]
+            annotations = [a.annotation for a in arguments(node.args) if a.annotation is not None]
             returns = getattr(node, "returns", None)
             body = node.body if isinstance(node.body, list) else [node.body]
             self._annotating = True
@@ -189,30 +155,13 @@ class _Reader(ast.NodeVisitor):
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
             self._read((node.id,))
-        elif node.id in self._outside:
-            self._uses.changed.add(node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        chain = _chain(node)
+        chain = chain_of(node)
         if chain is None:
             self.generic_visit(node)
-        elif isinstance(node.ctx, ast.Load):
-            self._read(chain)
         else:
-            self._changed(node.value)
-
-    def visit_Subscript(self, node: ast.Subscript) -> None:
-        if not isinstance(node.ctx, ast.Load):
-            self._changed(node.value)
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        function = node.func
-        if isinstance(function, ast.Attribute) and function.attr in _CHANGERS:
-            self._changed(function.value)
-        elif isinstance(function, ast.Name) and function.id in ("next", "setattr", "delattr") and node.args:
-            self._changed(node.args[0])
-        self.generic_visit(node)
+            self._read(chain if isinstance(node.ctx, ast.Load) else chain[:1])
 
     def visit_Import(self, node: ast.Import) -> None:
         self._uses.imports.update((alias.name, None) for alias in node.names)
@@ -226,34 +175,14 @@ class _Reader(ast.NodeVisitor):
         if self._annotating or chain[0] in self._outside:
             self._uses.chains.add(chain)
 
-    def _changed(self, target: ast.expr) -> None:
-        while isinstance(target, ast.Attribute | ast.Subscript):
-            target = target.value
-        if isinstance(target, ast.Name):
-            if target.id in self._outside:
-                self._uses.changed.add(target.id)
-            self._read((target.id,))
-
-
-def _arguments(args: ast.arguments) -> list[ast.arg]:
-    variable = [arg for arg in (args.vararg, args.kwarg) if arg is not None]
-    return [*args.posonlyargs, *args.args, *args.kwonlyargs, *variable]
-
-
-def _chain(node: ast.Attribute) -> tuple[str, ...] | None:
-    names: list[str] = []
-    part: ast.expr = node
-    while isinstance(part, ast.Attribute):
-        names.append(part.attr)
-        part = part.value
-    return (part.id, *reversed(names)) if isinstance(part, ast.Name) else None
-
 
 def _from_bytecode(code: CodeType) -> Uses:
     uses = Uses(f"bytecode {shape(code)}")
     for each in nested(code):
         chain: tuple[str, ...] = ()
         for instruction in dis.get_instructions(each):
+            if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR"):
+                uses.changes.mentions.add(("", instruction.argval + "=" * (instruction.opname == "STORE_ATTR")))
             if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and chain:
                 chain = (*chain, instruction.argval)
                 uses.chains.add(chain)
@@ -263,7 +192,7 @@ def _from_bytecode(code: CodeType) -> Uses:
             elif instruction.opname not in ("CACHE", "PUSH_NULL", "PRECALL", "RESUME"):
                 chain = ()
             if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                uses.changed.add(instruction.argval)
+                uses.changes.outside.add(Change((instruction.argval,)))
             elif instruction.opname == "IMPORT_NAME":
                 uses.imports.add((instruction.argval, None))
     return uses

@@ -6,7 +6,6 @@ import functools
 import linecache
 import sys
 import textwrap
-import types
 import warnings
 
 import numpy as np
@@ -14,31 +13,7 @@ import pytest
 
 from flyte_notebook.record.dependencies import Survey
 from flyte_notebook.record.fingerprint import explain, fingerprint, fingerprint_parts
-
-_count = iter(range(10**9))
-
-
-class Cells:
-    """A namespace that source is run in, as a notebook runs its cells: the text is found under the cell's file name."""
-
-    def __init__(self, name: str = "__main__") -> None:
-        self.module = types.ModuleType(name)
-
-    def run(self, source: str) -> Cells:
-        source = textwrap.dedent(source)
-        filename = f"<cell {next(_count)}>"
-        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-        exec(compile(source, filename, "exec", dont_inherit=True), self.module.__dict__)
-        return self
-
-    def __getitem__(self, name: str) -> object:
-        return self.module.__dict__[name]
-
-
-def main_of(source: str) -> str:
-    """The fingerprint of `main` in a new notebook with this one cell."""
-    return fingerprint(Cells().run(source)["main"])
-
+from tests.record.fingerprint_cases import SERIAL, Cells, main_of
 
 PROGRAM = """
 import functools
@@ -455,7 +430,7 @@ def test_a_large_captured_value_counts_by_type_and_shape_and_says_so_once():
     weights_{name} = np.full({shape}, {value})
     def main(x): return weights_{name} @ x
     """
-    base = {"name": next(_count), "shape": (400, 400), "value": 1.0}
+    base = {"name": next(SERIAL), "shape": (400, 400), "value": 1.0}
     with pytest.warns(UserWarning, match=r"captured weights_\d+ \(ndarray\) is larger than 1 MB"):
         before = main_of(program.format(**base))
     with warnings.catch_warnings():
@@ -564,7 +539,7 @@ def test_code_without_source_counts_by_its_bytecode():
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """Writes, and loads anew, a module `helpers_<n>` outside the installed packages."""
-    name = f"helpers_{next(_count)}"
+    name = f"helpers_{next(SERIAL)}"
     monkeypatch.syspath_prepend(tmp_path)
     # Python tells an edited file from its compiled one by size and time in seconds: here both may be equal.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -25,8 +25,16 @@ CELLS = [
         def clean(self, text):
             return [w for w in text.split() if w not in {"x", "y", "z"} and w not in self.stop]
 
+    class Client:
+        def __init__(self): self.words, self.cache, self.calls = {"x", "y"}, {}, 0
+        def get(self, text):
+            self.calls += 1
+            self.cache[text] = text
+            return text
+    client = Client()
+
     def helper(text):
-        return Cleaner().clean(text)
+        return Cleaner().clean(client.get(text))
     """,
     """
     @env.task
@@ -52,6 +60,8 @@ for cell in json.loads(sys.argv[1]):
     result = shell.run_cell(cell, store_history=True)
     result.raise_error()
 from flyte_notebook.record.fingerprint import fingerprint_parts
+if "ran" in shell.user_ns:
+    shell.user_ns["helper"]("the text")
 print(json.dumps([fingerprint_parts(shell.user_ns[name]) for name in ("main", "child", "udf", "helper")]))
 """
 
@@ -82,6 +92,10 @@ def test_another_kernel_with_another_seed_finds_the_same(first):
 
 def test_cells_that_were_run_before_or_twice_change_nothing(first):
     assert kernel(["1 + 1", CELLS[0], CELLS[1], CELLS[1], "unrelated = 5", *CELLS, CELLS[2]], seed=3) == first
+
+
+def test_running_the_code_changes_nothing(first):
+    assert kernel([*CELLS, "ran = True"], seed=4) == first
 
 
 def test_an_edit_in_another_cell_is_found_where_it_was_made(first):

@@ -1,0 +1,254 @@
+"""Which values are state: what the code that was reached changes itself, which is no part of what it depends on.
+
+State must be told alike before and after the code has run. So it follows from code alone, and from the names and objects
+that lead to what the code changes; never from what a value that is state holds.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from flyte_notebook.record.anatomy import attribute_of, cached_by, cells_of, defaults_of, is_plain, layers_of
+from flyte_notebook.record.changes import ANYHOW, Change, Pass
+from flyte_notebook.record.methods import Method, class_of, function_of, is_open, is_running, is_special, methods_of
+from flyte_notebook.record.origin import is_users, is_users_file
+from flyte_notebook.record.syntax import uses_of
+
+Place: TypeAlias = tuple[int, str]
+"""The namespace or object (by id) that holds something, and the name it has there."""
+Lookup: TypeAlias = Callable[[str, types.FunctionType, Mapping[str, Any]], tuple[Place | None, Any]]
+_Mention: TypeAlias = tuple[int, str]
+"""The class (by id) of what an attribute is taken from, or _ANY where it is not known, and the attribute's name."""
+
+_MISSING = object()
+_ANY = 0
+_UNCHANGING = (
+    *(type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range),
+    *(type, types.ModuleType, types.FunctionType),
+)
+_NONE = frozenset[str]()
+
+
+class State:
+    """Collects what code changes, and says of any value what of it is state."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._bound: dict[int, set[str]] = {}
+        """By id of an object or namespace: the names in it that code binds anew."""
+        self._mutated: set[int] = set()
+        """The ids of values that code changes in place."""
+        self._mentioned: set[_Mention] = set()
+        """The attributes that functions mention: methods of these names are run."""
+        self._classes: dict[int, tuple[type, list[Method]]] = {}
+        """By id, as all that is kept by class here: a metaclass may say that its classes are equal, or have no hash."""
+        self._methods: set[int] = set()
+        """The code of methods (by id of what it changes): what it mentions is run only if it is."""
+        self._run: set[_Mention] | None = None
+        """What is mentioned by functions, and by methods that are run; None until it is asked for."""
+        self._answers: dict[int, tuple[list[Change], frozenset[str]]] = {}
+        """What methods of a class change in an instance, as last told, and which of its attributes they bind anew."""
+        self._running: dict[int, tuple[type, bool]] = {}
+        self._asked = False
+        self._late = False
+
+    # --- what is noted --------------------------------------------------------------------------------------------
+
+    def note_class(self, cls: type) -> None:
+        """A class was reached."""
+        if id(cls) not in self._classes:
+            methods = list(methods_of(cls))
+            self._classes[id(cls)] = cls, methods
+            self._methods.update(id(method.changes) for method in methods)
+            self._run = None
+
+    def note_method(self, method: types.MethodType) -> None:
+        """A method was reached together with the object that it belongs to."""
+        self._note_mentions({(id(class_of(method.__self__)), method.__func__.__name__)})
+
+    def _note_mentions(self, mentions: set[_Mention]) -> None:
+        if not self._mentioned.issuperset(mentions):
+            self._mentioned |= mentions
+            self._run = None
+
+    def note_function(self, function: types.FunctionType) -> None:
+        """A function was reached."""
+        changes = uses_of(function.__code__).changes
+        if id(changes) not in self._methods:
+            self._note_mentions({(_ANY, function.__name__), *self._mentions_of(function)})
+        cells, defaults = cells_of(function), dict(defaults_of(function))
+        for change in changes.outside:
+            place, value = self._lookup(change.chain[0], function, cells)
+            if place is None:
+                continue
+            if change.how or change.chain[1:]:
+                self._change(value, change.chain[1:], change.how)
+            else:
+                self._bind(place)
+                self._bind_in_module(function, change.chain[0])
+        for change in changes.parameters:
+            if change.chain[0] in defaults:
+                self._change(defaults[change.chain[0]], change.chain[1:], change.how)
+        for given in changes.passes:
+            place, value = self._lookup(given.chain[0], function, cells)
+            if place is not None and given.chain[0] not in function.__code__.co_varnames:
+                for change in self._passed(function, given, set()):
+                    self._change(value, change.chain[1:], change.how)
+
+    def _passed(self, caller: types.FunctionType, given: Pass, seen: set[Any]) -> Iterator[Change]:
+        """What a function does to a value that `caller` passes on to it, as changes by the caller."""
+        parameter, bound = given.parameter, 0
+        _, function = self._lookup(given.function[0], caller, cells_of(caller))
+        for name in given.function[1:]:
+            owner = function
+            function = attribute_of(owner, name, None) if is_open(owner) else None
+            if function is None and is_open(owner):
+                function, bound = function_of(owner, name)
+        if not isinstance(function, types.FunctionType):
+            return
+        *_, function = layers_of(function)
+        code = function.__code__
+        if not is_users_file(code.co_filename) or (function, parameter) in seen:
+            return
+        seen.add((function, parameter))
+        if parameter.isdigit():
+            parameter = next(iter(code.co_varnames[: code.co_argcount][int(parameter) + bound :]), "")
+        changes = uses_of(code).changes
+        done = [change for change in changes.parameters if change.chain[0] == parameter]
+        for further in changes.passes:
+            if further.chain[0] == parameter:
+                done += self._passed(function, further, seen)
+        yield from (Change((*given.chain, *change.chain[1:]), change.how) for change in done)
+
+    def _bind(self, place: Place) -> None:
+        names = self._bound.setdefault(place[0], set())
+        self._late = self._late or (self._asked and place[1] not in names)
+        names.add(place[1])
+
+    def _bind_in_module(self, function: types.FunctionType, name: str) -> None:
+        # Others reach the same variable through the module.
+        module = sys.modules.get(function.__module__ or "")
+        if module is not None and vars(module) is function.__globals__:
+            self._bind((id(module), name))
+
+    def _change(self, value: Any, names: tuple[str, ...], how: str) -> None:
+        """Note that what `names` lead to from `value` is changed."""
+        for i, name in enumerate(names):
+            if not is_open(value):
+                # Of a table, an array, a library's model, any part is all of it.
+                self._mutate(value, ANYHOW)
+                return
+            if i == len(names) - 1 and not how:
+                self._bind((id(vars(value) if isinstance(value, types.FunctionType) else value), name))
+                if isinstance(value, types.ModuleType):
+                    self._bind((id(vars(value)), name))
+                return
+            value = attribute_of(value, name, _MISSING)
+            if value is _MISSING:
+                return
+        self._mutate(value, how)
+
+    def _mutate(self, value: Any, how: str) -> None:
+        # What a method of the user's own changes is told by its code.
+        own = how != ANYHOW and any(how in vars(c) for c in type(value).__mro__ if is_users(c.__module__))
+        if not own and not isinstance(value, _UNCHANGING):
+            self._late = self._late or (self._asked and id(value) not in self._mutated)
+            self._mutated.add(id(value))
+
+    # --- what follows ---------------------------------------------------------------------------------------------
+
+    def is_bound(self, place: Place) -> bool:
+        """Whether code binds a name anew: neither its value nor the type of it is known before."""
+        self._follow()
+        return place[1] in self._bound.get(place[0], ())
+
+    def attributes_of(self, value: Any) -> frozenset[str] | None:
+        """The attributes of a value that are state; None: all of it."""
+        kind = type(value)
+        if id(kind) not in self._running:
+            self._running[id(kind)] = kind, is_running(kind)
+            if is_users(kind.__module__):
+                self.note_class(kind)
+        self._follow()
+        self._asked = True
+        if self._running[id(kind)][1]:
+            return None
+        names = self._written(value, kind) if id(kind) in self._classes else _NONE
+        if id(value) in self._bound:
+            names = names.union(self._bound[id(value)])
+        return None if id(value) in self._mutated or (names and not is_plain(kind)) else names
+
+    def settled(self) -> bool:
+        """Whether every answer that was given still stands; else all may be asked again."""
+        self._follow()
+        settled = not self._late and all(self._writes(key) == given for key, (given, _) in self._answers.items())
+        self._asked = self._late = False
+        self._answers.clear()
+        return settled
+
+    def _written(self, value: Any, kind: type) -> frozenset[str]:
+        """The attributes that methods of a value bind anew; what they change in it is noted."""
+        if id(kind) not in self._answers:
+            writes = self._writes(id(kind))
+            names = frozenset(write.chain[0] for write in writes if len(write.chain) == 1 and not write.how)
+            self._answers[id(kind)] = writes, names | cached_by(kind)
+        late, (writes, names) = self._late, self._answers[id(kind)]
+        for write in writes:
+            if write.how or len(write.chain) > 1:
+                self._change(value, write.chain, write.how)
+        # Not late: it is found whenever this value is looked at.
+        self._late = late
+        return names
+
+    def _writes(self, key: int, *, makes: bool = False) -> list[Change]:
+        """What those methods of a class that are run change in the object, or those that make it in the class: the names
+        lead on from it.
+        """
+        writes: set[Change] = set()
+        for method in self._classes[key][1]:
+            if method.makes == makes and self._is_run(key, method.name):
+                done = [change for change in method.changes.parameters if change.chain[0] == method.first]
+                for given in method.changes.passes:
+                    if given.chain[0] == method.first:
+                        done += self._passed(method.function, given, set())
+                writes.update(map(method.from_object, done))
+        return sorted(writes)
+
+    def _is_run(self, key: int, name: str) -> bool:
+        return is_special(name) or self._run is None or not self._run.isdisjoint([(_ANY, name), (key, name)])
+
+    def _mentions_of(self, function: types.FunctionType, cls: type | None = None) -> Iterator[_Mention]:
+        """What a function mentions, or a method of `cls`."""
+        code, cells = function.__code__, cells_of(function)
+        for root, *names, attribute in uses_of(code).changes.mentions:
+            if root == "" or root in code.co_varnames:
+                own = cls is not None and root == code.co_varnames[0] and not names
+                receiver = id(cls) if own else _ANY
+            else:
+                _, value = self._lookup(root, function, cells)
+                for name in names:
+                    value = attribute_of(value, name, None) if is_open(value) else None
+                through_class = isinstance(value, type) and is_users(value.__module__) and attribute != "__init__"
+                receiver = _ANY if value is None or through_class else id(class_of(value))
+            # A call of something unknown makes no object of a class.
+            if receiver != _ANY or attribute != "__init__":
+                yield receiver, attribute
+
+    def _follow(self) -> None:
+        """Find all methods that are run: mentioned by functions, or by methods that are run."""
+        if self._run is not None:
+            return
+        self._run = set(self._mentioned)
+        waiting = [(cls, method) for cls, methods in self._classes.values() for method in methods]
+        while found := [(cls, method) for cls, method in waiting if self._is_run(id(cls), method.name)]:
+            waiting = [(cls, method) for cls, method in waiting if not self._is_run(id(cls), method.name)]
+            for cls, method in found:
+                self._run.update(self._mentions_of(method.function, cls))
+        for key, (cls, _) in self._classes.items():
+            for write in [*self._writes(key), *self._writes(key, makes=True)]:
+                # What an instance itself is given is none of the class's.
+                if write.how or len(write.chain) > 1:
+                    self._change(cls, write.chain[write.chain[:1] == ("__class__",) :], write.how)

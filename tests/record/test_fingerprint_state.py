@@ -1,0 +1,372 @@
+"""What a task's own code changes is state: running it leaves its fingerprint as it is, and edits beside it are seen."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from flyte_notebook.record.fingerprint import explain, fingerprint, fingerprint_parts
+from tests.record.fingerprint_cases import Cells, main_of
+
+CLIENT = """
+import functools
+def keep(where, x): where[x] = x
+class Base:
+    def hit(self): self.n += 1
+class Client(Base):
+    limit = 5
+    shared = []
+    count = 0
+    def __init__(self, url):
+        self.url, self.n, self.cache, self.items, self.model, self.rate = url, 0, {}, [], None, 1
+    def get(self, key):
+        if key not in self.cache:
+            self.cache[key] = self.load(key)
+        return self.cache[key]
+    def load(self, key):
+        self.items.append(key)
+        return key
+    def fit(self, x):
+        self.model = {x: x}
+        self.model[x] += 1
+    def share(self, x):
+        self.shared.append(x)
+        type(self).count += 1
+    def passed(self, x): keep(self.cache, x)
+    def aliased(self, x):
+        cache = self.cache
+        cache[x] = x
+    def set_rate(self, rate): self.rate = rate
+    @classmethod
+    def make(cls): cls.count += 1
+    @functools.cached_property
+    def size(self): return len(self.url)
+client = Client("here")
+client.set_rate(2)
+"""
+URL, LIMIT, RATE = ('("here")', '("there")'), ("limit = 5", "limit = 6"), ("set_rate(2)", "set_rate(3)")
+CODE = ("return key\n", "return key + 1\n")
+BOX = """
+class Inner:
+    def __init__(self): self.n, self.kept = 0, 1
+class Box:
+    n, cache, kept = 0, {}, 1
+    __hash__ = None
+    inner = Inner()
+box = Box()
+box.m, box.kept, box.items = 0, 2, []
+"""
+SLOTS = """
+class Box:
+    __slots__ = ("n", "kept", "late")
+    def hit(self): self.n, self.late = self.n + 1, 1
+box = Box()
+box.n, box.kept = 0, 2
+"""
+DECORATOR = """
+import functools
+class counted:
+    def __init__(self, f):
+        functools.update_wrapper(self, f)
+        self.f, self.calls, self.step = f, 0, 1
+    def __call__(self, x):
+        self.calls += 1
+        return self.f(x) + self.step
+@counted
+def h(x): return x + 10
+"""
+CLASS_OF_LIST = """
+class Log(list):
+    def note(self, x):
+        self.append(x)
+class Table(dict):
+    def __setitem__(self, key, value): super().__setitem__(key, value)
+log, table = Log(), Table()
+"""
+MAPPING = """
+class Store:
+    def __init__(self): self.data, self.step = {}, 1
+    def __setitem__(self, key, value): self.data[key] = value * self.step
+    def append(self, value): self.data[value] = value
+class Holder:
+    def __init__(self): self.store = Store()
+    def put(self, x): self.store.append(x)
+store, holder = Store(), Holder()
+"""
+POOLS = """
+import asyncio, concurrent.futures, threading
+import numpy as np
+class Model:
+    def __init__(self):
+        self.pool = concurrent.futures.ThreadPoolExecutor(2)
+        self.rng, self.step = np.random.default_rng(0), 1
+pool, model = concurrent.futures.ThreadPoolExecutor(2), Model()
+"""
+ARRAYS = """
+import numpy as np, pandas as pd
+array, frame, kept = np.arange(3.0), pd.DataFrame({"a": [3, 1, 2]}), np.ones(3)
+"""
+KEPT = ("np.ones(3)", "np.zeros(3)")
+HELPERS = """
+D, KEPT, LIMITS = {}, 1, {"a": 1}
+def add(d, k): d[k] = 1
+def pass_on(x, into): add(into, x)
+def copied(limits):
+    limits = dict(limits)
+    limits["b"] = 1
+    return limits
+"""
+DEFAULTS = """
+def h(x, memo={}, step=1):
+    memo[x] = x + step
+    return memo[x]
+"""
+SHELL = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.__new__(InteractiveShell)
+shell.__dict__["n"] = 0
+get = shell.get_ipython
+"""
+RELAY = """
+class A:
+    def __init__(self): self.n = 1
+    def __setattr__(self, name, value): object.__setattr__(self, name, value)
+a = A()
+"""
+CONFIG = """
+class Config:
+    def __init__(self): self.data, self._rate, self.depth = {}, 1, 1
+    def __setitem__(self, key, value): self.data[key] = value
+    def __getitem__(self, key): return self.data[key]
+    def __ior__(self, other):
+        self.data.update(other)
+        return self
+    def update(self, **options):
+        for name, value in options.items(): setattr(self, name, value)
+    @property
+    def rate(self): return self._rate
+    @rate.setter
+    def rate(self, rate): self._rate = rate
+cfg, seen = Config(), set()
+cfg["lr"] = 2
+cfg.rate = 3
+cfg.update(depth=4)
+cfg |= {"a": 5}
+"""
+MADE = """
+import itertools
+class Made:
+    ids, all, n, kept, _one = itertools.count(), [], 0, 1, None
+    def __new__(cls):
+        cls._one = cls._one or super().__new__(cls)
+        return cls._one
+    def __init__(self):
+        self.i = next(self.ids)
+        self.all.append(self.i)
+        type(self).n += 1
+class Adder:
+    def add(self, where, x): where[x] = 1
+    @staticmethod
+    def put(where, x): where[x] = 1
+    @classmethod
+    def insert(cls, where, x): where[x] = 1
+adder, D, ALL = Adder(), {}, {"a": 1}
+"""
+FUNCTION = """
+def g(x): return x
+g.calls, g.step = 0, 1
+"""
+METHODS = {
+    "a counter of the base class": ("client.hit()", [URL, LIMIT, RATE]),
+    "a cache": ("client.get(x)", [URL, LIMIT, RATE, CODE]),
+    "an attribute bound anew": ("client.fit(x)", [URL, RATE]),
+    "an attribute of the class": ("client.share(x)", [URL, LIMIT, RATE]),
+    "a class method": ("Client.make()", [LIMIT]),
+    "an attribute passed to a helper": ("client.passed(x)", [URL, RATE]),
+    "an alias of an attribute": ("client.aliased(x)", [URL, RATE]),
+    "a cached property": ("client.size", [URL, LIMIT, RATE]),
+    "a bound method": ("callback(x)", [URL, RATE]),
+}
+CASES = {
+    **{what: (CLIENT + "callback = client.get\n", *case) for what, case in METHODS.items()},
+    "an attribute of a captured class": (BOX, "Box.n += 1", [("cache, kept = 0, {}, 1", "cache, kept = 0, {}, 3")]),
+    "an element of a class's attribute": (BOX, "Box.cache[x] = 1", [("{}, 1", "{}, 3")]),
+    "an attribute of a captured object": (BOX, "box.m += 1", [("0, 2, []", "0, 3, []"), ("0, 2, []", "0, 2, [1]")]),
+    "a list of a captured object": (BOX, "box.items.append(x)", [("0, 2, []", "0, 3, []"), ("0, 2, []", "1, 2, []")]),
+    "setattr": (BOX, "setattr(box, 'm', x)", [("0, 2, []", "0, 3, []")]),
+    "an object inside another": (BOX, "box.inner.n += 1", [("0, 2, []", "0, 3, []"), ("0, 1\n", "0, 2\n")]),
+    "slots": (SLOTS, "box.hit()", [("0, 2", "0, 3")]),
+    "a decorating object": (DECORATOR, "h(x)", [("x + 10", "x + 11"), ("f, 0, 1", "f, 0, 2")]),
+    "a list with methods": (CLASS_OF_LIST, "log.note(x)", [("self.append(x)", "self.append(x + 1)")]),
+    "a dict with methods": (CLASS_OF_LIST, "table[x] = 1", [("(key, value)\nl", "(key, value + 1)\nl")]),
+    "an object like a dict": (MAPPING, "store[x] = 1", [("{}, 1", "{}, 2"), ("* self.step", "- self.step")]),
+    "an object like a dict in another": (MAPPING, "holder.put(x)", [("{}, 1", "{}, 2")]),
+    "a pool": (POOLS, "pool.submit(len, 'a').result()", []),
+    "a pool of a model": (POOLS, "model.pool.submit(len, 'a').result()", [("(0), 1", "(0), 2")]),
+    "random numbers of a model": (POOLS, "model.rng.random()", [("(0), 1", "(0), 2")]),
+    **{
+        code: (ARRAYS, f"{code}; kept.sum()", [KEPT])
+        for code in (
+            "array.fill(x)",
+            "array[::-1].sort()",
+            "array.sort()",
+            "array.put(0, x)",
+            "array.resize(4 + x, refcheck=False)",
+            "array.setflags(write=False)",
+            "np.add(array, 1, out=array)",
+            "np.add(array, 1, out=(array,))",
+            "np.copyto(array, x)",
+            "frame.insert(0, f'c{x}', 1)",
+            "frame.update({'a': [x, x, x]})",
+            "frame.replace(x, 9, inplace=True)",
+            "frame.loc[x] = x",
+            "np.random.default_rng(0).shuffle(array); array[0] += 1",
+        )
+    },
+    "an alias": (HELPERS, "d = D; d[x] = KEPT", [("{}, 1", "{}, 2")]),
+    "an alias of an alias": (HELPERS, "d = D; e = d; e[x] = KEPT", [("{}, 1", "{}, 2")]),
+    "a helper": (HELPERS, "add(D, x); KEPT", [("{}, 1", "{}, 2"), ("d[k] = 1", "d[k] = 2")]),
+    "a helper by keyword": (HELPERS, "add(k=x, d=D); KEPT", [("{}, 1", "{}, 2")]),
+    "a helper's helper": (HELPERS, "pass_on(x, D); KEPT", [("{}, 1", "{}, 2")]),
+    "the class of what is made": (MADE, "Made()", [("0, 1, None", "0, 2, None"), ("next(", "-next(")]),
+    **{f"a helper that is {code}": (MADE, f"{code}(D, x); ALL", [('{"a": 1}', '{"a": 2}')])
+       for code in ("adder.add", "adder.put", "adder.insert", "Adder.put", "Adder.insert")},
+    "a default": (DEFAULTS, "h(x)", [("step=1", "step=2"), ("x + step", "x - step")]),
+    "an attribute of a function": (FUNCTION, "g.calls += g.step; g.calls", [("0, 1", "0, 2")]),
+    "an item of an object": (CONFIG, "cfg['lr'] = x", [("rate = 3", "rate = 9")]),
+    "a property": (CONFIG, "cfg.rate = x; cfg.rate", [('["lr"] = 2', '["lr"] = 9')]),
+    "attributes by their names": (CONFIG, "cfg.update(depth=x)", []),
+    "a property by setattr": (CONFIG, "setattr(cfg, 'rate', x)", [('["lr"] = 2', '["lr"] = 9')]),
+    "an object in place": (CONFIG, "global cfg; cfg |= {x: x}", []),
+    "a shell": (SHELL, "get().__dict__['n'] += 1", []),
+}  # fmt: skip
+
+
+def program(definitions: str, body: str) -> str:
+    return f"{definitions}def main(x):\n    {body}\n    return x\n"
+
+
+@pytest.mark.parametrize("what", CASES)
+def test_running_a_function_leaves_its_fingerprint_as_it_is(what):
+    definitions, body, edits = CASES[what]
+    cells = Cells().run(program(definitions, body))
+    before = fingerprint_parts(cells["main"])
+    for x in range(3):
+        cells["main"](x)
+        assert explain(before, fingerprint_parts(cells["main"])) == []
+    assert fingerprint_parts(Cells().run(program(definitions, body))["main"]) == before
+    for old, new in edits:
+        assert old in definitions
+        assert main_of(program(definitions.replace(old, new), body)) != fingerprint(cells["main"]), new
+
+
+READ = "cfg['lr'] + cfg.rate + cfg.depth; seen.update([x])"
+NOT_STATE = {
+    **{f"what a notebook sets by {old}": (CONFIG, READ, (old, new)) for old, new in (
+        ('["lr"] = 2', '["lr"] = 9'), ("rate = 3", "rate = 9"), ("depth=4", "depth=9"), ('"a": 5', '"a": 9')
+    )},
+    "what a method that nobody calls would change": (CLIENT, "client.hit()", RATE),
+    "what nobody makes": (MADE, "(lambda f: f)(len); Made.ids, Made.all", ("[], 0", "[1], 0")),
+    "what was copied": (HELPERS, "copied(LIMITS)", ('"a": 1', '"a": 2')),
+    "what a name stood for, when it may stand for another": (
+        HELPERS,
+        "d = LIMITS; d = dict(d); d['a'] = 1",
+        ('"a": 1', '"a": 2'),
+    ),
+    "a number that a count starts from": (HELPERS, "n = KEPT; n += 1", ("{}, 1", "{}, 2")),
+    "text, whatever its methods are called": ("TEXT = 'a'\n", "TEXT.insert if x < 0 else TEXT", ("'a'", "'b'")),
+    "text that a method seems to change": ("TEXT = 'a'\n", "x < 0 and TEXT.update()", ("'a'", "'b'")),
+    "what `__setattr__` relays": (RELAY, "a.n", ("n = 1", "n = 2")),
+    "a default that is replaced": (
+        "def h(x, memo={'a': 1}):\n    memo = dict(memo)\n    memo[x] = 1\n",
+        "h(x)",
+        ("'a': 1", "'a': 2"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NOT_STATE)
+def test_what_no_running_code_changes_is_not_taken_for_state(what):
+    definitions, body, (old, new) = NOT_STATE[what]
+    assert old in definitions
+    assert main_of(program(definitions.replace(old, new), body)) != main_of(program(definitions, body))
+
+
+def test_a_value_made_on_first_use_may_be_of_another_type_then():
+    cells = Cells().run("""
+    model = None
+    def load():
+        global model
+        if model is None:
+            model = {"weights": [1]}
+        return model
+    def main(x): return load()
+    """)
+    before = fingerprint(cells["main"])
+    cells["main"](1)
+    assert fingerprint(cells["main"]) == before
+
+
+def test_what_a_method_of_a_captured_object_changes_outside_of_it_is_state():
+    cells = Cells().run("""
+    alog = []
+    class Model:
+        def predict(self, x):
+            alog.append(x)
+            return x
+    model = Model()
+    def main(x): return model.predict(x) + len(alog)
+    """)
+    before = fingerprint(cells["main"])
+    cells["main"](1)
+    assert fingerprint(cells["main"]) == before
+
+
+def test_a_counter_in_a_module_of_helpers_is_state():
+    helpers = Cells("helpers").run(
+        textwrap.dedent("""
+    count, kept = 0, 1
+    class Log: entries = []
+    def add():
+        global count
+        count += 1
+    """)
+    )
+    cells = Cells()
+    cells.module.helpers = helpers.module
+    cells.run("""
+    def main(x):
+        helpers.add()
+        helpers.count += 1
+        helpers.Log.entries.append(x)
+        return helpers.count + helpers.kept
+    """)
+    before = fingerprint(cells["main"])
+    cells["main"](1)
+    assert fingerprint(cells["main"]) == before
+    helpers.run("kept = 2")
+    assert fingerprint(cells["main"]) != before
+
+
+def test_classes_and_objects_of_any_manners_do_no_harm():
+    cells = Cells().run("""
+    class Odd:
+        __slots__ = ("n", "m")
+        def __getattribute__(self, name): return Odd if name == "__class__" else 1 / 0
+        def hit(self):
+            self.n.x = 1
+            self.m.append(1)
+            self.rest.append(2)
+    class Lazy:
+        @property
+        def __dict__(self): raise ZeroDivisionError
+        def hit(self): self.a.b.append(1)
+    odd, lazy = Odd(), Lazy()
+    def main(x):
+        odd.hit()
+        odd.n += 1
+        lazy.hit()
+        lazy.a.b = 1
+    """)
+    assert fingerprint(cells["main"]) == fingerprint(cells["main"])
