@@ -14,6 +14,7 @@ from flyte_notebook.engine import failures
 from flyte_notebook.engine.context import Call, Frame, current_frame, enter, leave
 from flyte_notebook.engine.recording import announce, ended, identified
 from flyte_notebook.engine.reuse import Reused
+from flyte_notebook.engine.stopping import has_heard
 from flyte_notebook.engine.strays import Ended
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded, converter
@@ -53,6 +54,7 @@ class _Traced:
         )
         self.frame = frame._replace(node=self.call, group=None, traced=True)
         self._func = func
+        self._asked_before = parent.stopped
         self._items: list[Any] = []
         self._runner: asyncio.Task[Any] | None = None
         announce(self.call)
@@ -148,9 +150,19 @@ class _Traced:
         self._leave()
 
     def _succeeded(self, value: Any) -> None:
-        if not self.call.phase.terminal:
+        if self._has_caught_a_stop():
+            # The caller gets what it returned, as of any function; but that is no result to recover.
+            self._end(Phase.ABORTED)
+        elif not self.call.phase.terminal:
             fingerprint = self.call.run.fingerprint(self._func)
             ended(self.call, Phase.SUCCEEDED, output=_encoded(value), fingerprint=fingerprint)
+
+    def _has_caught_a_stop(self) -> bool:
+        stopped = (self.call.stopped or self.call.parent.stopped) and not self._asked_before
+        # In a thread, or on a loop of its own, nothing is cancelled.
+        if not stopped or asyncio.events._get_running_loop() is not self.frame.loop:
+            return False
+        return has_heard(self.call, asyncio.current_task())
 
     def _leave(self) -> None:
         if self._runner is not None:

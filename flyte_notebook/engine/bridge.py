@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from flyte_notebook import errors
 from flyte_notebook.engine import interrupt
 from flyte_notebook.engine.context import Frame, current_action, current_frame
+from flyte_notebook.engine.stopping import told
 
 T = TypeVar("T")
 AsyncFn = Callable[..., Coroutine[Any, Any, T]]
@@ -118,6 +119,9 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
     may_raise = interrupt.may_raise(interrupt.current_task())
     try:
         outcome = loop.run_until_complete(_settled(may_raise, fn, *args))
+    except asyncio.CancelledError:
+        told(current_action())
+        raise
     finally:
         _nesting.depth = depth
         for _ in range(due - len(loop._ready)):  # type: ignore[attr-defined]

@@ -139,6 +139,7 @@ class Call(Node):
         "task_name",
         "thread_alive",
         "timed_out",
+        "told",
         "waiting",
     )
 
@@ -162,6 +163,8 @@ class Call(Node):
         self.thread_alive = False
         self.timed_out = False
         """Set when the engine ended the attempt because its time had run out."""
+        self.told = False
+        """Set once a blocking call in the body was cancelled by a stop: its own task has not heard of that yet."""
         self.blocking = False
         """Set once it was remarked that the body blocks the loop."""
         self.held: tuple[Held, ...] = ()

@@ -92,7 +92,7 @@ async def _between_attempts(call: Call, wait: float) -> None:
         await asyncio.sleep(0.01)
     # The loop goes round at least once, which ends what the failed attempt has left behind.
     await asyncio.sleep(wait)
-    call.stopped = False
+    call.stopped = call.told = False
     call.open = True
 
 

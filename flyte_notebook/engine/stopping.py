@@ -17,7 +17,7 @@ from flyte_notebook.engine.context import Call, Node
 from flyte_notebook.engine.failures import recorded
 from flyte_notebook.engine.held import give_back_all
 from flyte_notebook.engine.recording import ended
-from flyte_notebook.engine.strays import detach, left_by, nested_in, throw
+from flyte_notebook.engine.strays import call_of, detach, left_by, nested_in, throw
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Stop:
         for task in nested_in(node.run.loop, set(_subtree(node))):
             if insist or not task.cancelling():
                 task.cancel()
+                told(call_of(task))
         if not isinstance(node, Call):
             node.run.cancel_owner(insist)
         elif node.runner is not None and (insist or not self.asked):
@@ -139,6 +140,21 @@ _ended: WeakKeyDictionary[asyncio.AbstractEventLoop, set[Node]] = WeakKeyDiction
 def _cancel_left(loop: asyncio.AbstractEventLoop) -> None:
     for task in left_by(loop, _ended.pop(loop)):
         task.cancel()
+
+
+def told(call: Call | None) -> None:
+    """A blocking call in the body of `call` is cancelled; if by a stop, then that has reached the body."""
+    if call is not None and call.stopped:
+        call.told = True
+
+
+def has_heard(call: Call, task: asyncio.Task[Any] | None) -> bool:
+    """True when what runs in `task` for `call`, and was asked to stop, has heard of it: what it returns means nothing.
+
+    What its own code has cancelled is no stop. And a body that has blocked the loop meanwhile was asked, but the
+    cancellation still waits for its next await.
+    """
+    return call.told or not getattr(task, "_must_cancel", False)
 
 
 async def end_strays(node: Node) -> None:

@@ -74,7 +74,7 @@ def nested_in(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> list[
     return [
         task
         for task in asyncio.all_tasks(loop)
-        if _call_of(task) in waiting
+        if call_of(task) in waiting
         and not getattr(task.get_coro(), "cr_running", False)
         and not is_package(_filename(task))
     ]
@@ -99,7 +99,7 @@ def left_by(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> Iterato
     Not those of libraries, which may serve others.
     """
     for task in asyncio.all_tasks(loop):
-        call = _call_of(task)
+        call = call_of(task)
         if call is None or not call.stopped or not _is_below(call, nodes):
             continue
         filename = _filename(task)
@@ -107,7 +107,7 @@ def left_by(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> Iterato
             yield task
 
 
-def _call_of(task: asyncio.Task[Any]) -> Call | None:
+def call_of(task: asyncio.Task[Any]) -> Call | None:
     """The action in whose context a task runs, if Python tells."""
     context = task.get_context() if hasattr(task, "get_context") else getattr(task, "_context", None)
     return call_in(context) if isinstance(context, Context) else None

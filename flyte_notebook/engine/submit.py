@@ -14,6 +14,7 @@ from flyte_notebook.engine.held import Held
 from flyte_notebook.engine.inline import breach
 from flyte_notebook.engine.recording import announce, ended, identified
 from flyte_notebook.engine.reservations import Reservation
+from flyte_notebook.engine.stopping import has_heard
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded
 from flyte_notebook.record.model import Phase
@@ -191,6 +192,9 @@ async def _act(
     try:
         with forks.Confined():
             value = await policies.perform(call, task, values)
+        if call.stopped and has_heard(call, call.runner):
+            # It has caught its cancellation: what it returned in place of a result must not be reused as one.
+            raise asyncio.CancelledError
         result, immutable = task.interface.encode_output(value)
         too_large = breach("Outputs", result, task.options.max_inline_io_bytes, task.name)
         if too_large is not None:

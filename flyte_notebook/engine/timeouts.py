@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from flyte_notebook.engine.stopping import Stop
+from flyte_notebook.engine.stopping import Stop, has_heard
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ class Bound:
     Not `asyncio.timeout`: a body that waits in a nested loop is only woken through its children.
 
     Raises:
-        TaskTimeoutError: of the class given, in place of the CancelledError, when the time ran out.
+        TaskTimeoutError: of the class given, when the time ran out and the block was cancelled for that, whatever came
+            of it: CancelledError, or the result of a body that has caught that. Other errors stay what they are.
     """
 
     def __init__(self, call: Call, seconds: float | None, error: type[errors.TaskTimeoutError], what: str) -> None:
@@ -59,12 +60,16 @@ class Bound:
         if self._stop is None or runner is None:
             return
         self._stop.end()
+        ignored = error is None and not has_heard(self._call, runner)
         for _ in range(self._stop.asked):
             runner.uncancel()
         await _take_cancellation(runner)
-        # Cancelled from outside as well: then that goes first.
-        cancelled_too = runner.cancelling() > 0
-        if (isinstance(error, asyncio.CancelledError) or self._call.forced) and error is not None and not cancelled_too:
+        if runner.cancelling():
+            # From outside as well: then that goes first.
+            return
+        if ignored:
+            self._call.stopped = self._call.parent.stopped
+        elif error is None or isinstance(error, asyncio.CancelledError) or self._call.forced:
             self._call.forced = False
             self._call.timed_out = True
             raise self._timeout() from None

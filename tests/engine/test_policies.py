@@ -11,6 +11,8 @@ import pytest
 
 import flyte_notebook as flyte
 from flyte_notebook import errors
+from flyte_notebook.engine.bridge import patch_loop
+from tests.loops import run_async
 
 SOON = flyte.RetryStrategy(count=2, backoff=flyte.Backoff(base=dt.timedelta(0)))
 
@@ -131,7 +133,9 @@ def test_a_body_whose_time_ran_out_in_a_nested_call_is_tried_again(through):
     assert [action.attempts for action in run.actions() if action.short_name == "nests"] == [3]
 
 
-def test_a_result_that_comes_although_the_time_ran_out_in_a_nested_call_is_a_result():
+@pytest.mark.parametrize("through", ["await", "run", "asyncio.run"])
+@pytest.mark.parametrize("bound", ["max_runtime", "deadline"])
+def test_a_body_that_catches_its_timeout_and_returns_has_timed_out(bound, through):
     env = flyte.TaskEnvironment("timing")
 
     @env.task
@@ -139,13 +143,61 @@ def test_a_result_that_comes_although_the_time_ran_out_in_a_nested_call_is_a_res
         await asyncio.sleep(60)
         return 1
 
-    @env.task(timeout=dt.timedelta(seconds=0.1))
-    async def nests() -> int:
+    @env.task(timeout=flyte.Timeout(**{bound: dt.timedelta(seconds=0.1)}), cache="auto")
+    async def load() -> int:
         with contextlib.suppress(BaseException):
-            flyte.run(slow)
-        return 42
+            match through:
+                case "await":
+                    await slow()
+                case "run":
+                    flyte.run(slow)
+                case "asyncio.run":
+                    asyncio.run(asyncio.sleep(60))
+        return -1
 
-    assert flyte.run(nests).outputs() == (42,)
+    for _ in range(2):
+        with pytest.raises(errors.TaskTimeoutError):
+            flyte.run(load)
+        phases = {action.short_name: action.phase for run in flyte.runs() for action in run.actions()}
+        assert (phases.pop("load"), set(phases.values()) - {"ABORTED"}) == ("TIMED_OUT", set())
+
+
+def test_a_body_that_catches_its_timeout_and_returns_is_tried_again():
+    env = flyte.TaskEnvironment("timing")
+
+    @env.task(timeout=dt.timedelta(seconds=0.1), retries=SOON)
+    async def load() -> int:
+        attempt = flyte.ctx().attempt_number
+        if attempt < 2:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        return attempt
+
+    run = flyte.run(load)
+    assert run.outputs() == (2,)
+    assert run.actions()[0].attempts == 3
+
+
+def test_a_result_that_comes_although_the_time_has_run_out_unheard_is_a_result():
+    env = flyte.TaskEnvironment("timing")
+
+    @env.task(timeout=dt.timedelta(seconds=0.01))
+    async def blocks() -> int:
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.02, (done := loop.create_future()).set_result, 42)
+        return loop.run_until_complete(done)
+
+    @env.task
+    async def main() -> int:
+        return await blocks()
+
+    async def script() -> flyte.Run:
+        patch_loop()
+        return await flyte.run.aio(main)
+
+    run = run_async(script())
+    assert run.outputs() == (42,)
+    assert {str(action.phase) for action in run.actions()} == {"SUCCEEDED"}
 
 
 def test_a_body_that_timed_out_in_a_nested_call_and_left_a_child_has_timed_out():
