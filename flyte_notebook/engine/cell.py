@@ -126,6 +126,15 @@ class Cell:
         assert self.run is not None
         return errors.ActionAbortedError(f"{self.run.name} was cancelled")
 
+    @property
+    def cut_short(self) -> bool:
+        """True when its run was to end before its code had come to its end, whatever that has caught.
+
+        Not where an interrupt has only met the cell's own code, which may go on.
+        """
+        stop = self.run.cancelled if self.run is not None else None
+        return stop is not None and (stop.cuts_short or not self.interrupted)
+
     def interrupt(self) -> BaseException:
         """What this cell raises when it was interrupted."""
         return KeyboardInterrupt() if self.raises else asyncio.CancelledError("interrupted")
@@ -166,7 +175,11 @@ async def open_cell(
                 await _finish(cell, Phase.FAILED, failures.recorded(error))
             raise
         else:
-            await cell.take_cancellation()
+            instead = await cell.take_cancellation()
+            if instead is not None and cell.cut_short:
+                # It has caught that. Succeeded, its run would be one that nothing is left to do in.
+                await _finish(cell, Phase.ABORTED, _cancelled_record(cell))
+                raise instead
             was_interrupted = cell.interrupted
             await _finish(cell, Phase.SUCCEEDED, None)
             if cell.interrupted and not was_interrupted:
@@ -202,7 +215,7 @@ def _adopted(cell: Cell, call: Call | None) -> Iterator[None]:
 async def _finish(cell: Cell, phase: Phase, error: ErrorRecord | None) -> None:
     if cell.run is None:
         return
-    outputs = cell.outputs
+    outputs = cell.outputs if phase is Phase.SUCCEEDED else None
     if isinstance(outputs, Draft):
         outputs = await sealed(outputs, cell.run.store.blobs, f"The result of {cell.run.name}")
     try:

@@ -50,12 +50,15 @@ class Stop:
         self._thrown: Counter[asyncio.Task[Any]] = Counter()
         self.asked = 0
         """How often the action's own task was cancelled: whoever catches that takes as many back."""
+        self.cuts_short = False
+        """Set once it has found anything under way below the node, or called there afterwards."""
 
     def ask(self, *, insist: bool = False) -> None:
         """Ask all that runs below the node, and then itself; and from now on again and again.
 
         `insist`: also what was asked before, by whomever, and has not ended.
         """
+        self.cuts_short |= bool(self._node.children)
         self._cancel(insist)
         if self._timer is None:
             self._timer = self._node.run.loop.call_later(GRACE, self._again)
@@ -77,6 +80,7 @@ class Stop:
         # First of all: if one cannot be stopped, whatever the reason, the others are insisted on nevertheless.
         self._timer = self._node.run.loop.call_later(AGAIN, self._again)
         self._rounds += 1
+        self.cuts_short |= bool(self._node.children)
         if self._rounds > ASKINGS:
             # Not cancelled as well: that would replace what is thrown.
             self._force(self._node)

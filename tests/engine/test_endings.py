@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -25,6 +26,12 @@ env = flyte.TaskEnvironment("endings")
 @env.task
 async def quick(x: int = 1) -> int:
     return x
+
+
+@env.task
+async def naps() -> int:
+    await asyncio.sleep(60)
+    return 1
 
 
 @env.task
@@ -104,6 +111,63 @@ def test_an_interrupt_reaches_sync_code_at_the_top_of_a_cell_at_once(before):
     assert interrupted(cell())
     assert reached == []
     assert [str(run.phase) for run in flyte.runs()] == ["ABORTED"] * before
+
+
+@pytest.mark.parametrize("calls", [1, 4])
+def test_a_cell_that_catches_the_interrupt_of_its_action_ends_interrupted(calls):
+    async def cell() -> None:
+        once_begun("naps", lambda _: os.kill(os.getpid(), signal.SIGINT))
+        async with open_cell() as opened:
+            for _ in range(calls):
+                with contextlib.suppress(BaseException):
+                    await naps()
+            opened.result([None] * calls)
+
+    assert interrupted(cell())
+    assert [str(run.phase) for run in flyte.runs()] == ["ABORTED"]
+    assert set(phases()) == {("naps", "ABORTED")}
+    with pytest.raises(errors.ActionAbortedError, match="interrupted"):
+        flyte.runs()[0].outputs()
+
+
+@pytest.mark.parametrize("waits", ["for an action", "for nothing of its run"])
+def test_a_cell_that_catches_the_cancellation_of_its_run_is_cancelled(waits):
+    async def cell() -> None:
+        async with open_cell() as opened:
+            await quick()
+            with contextlib.suppress(BaseException):
+                if waits == "for an action":
+                    once_begun("naps", lambda _: opened.run.cancel())
+                    await naps()
+                else:
+                    opened.run.cancel()
+                    await asyncio.sleep(60)
+
+    with pytest.raises(errors.ActionAbortedError, match="was cancelled"):
+        run_async(cell())
+    assert flyte.runs()[0].phase == "ABORTED"
+
+
+@pytest.mark.parametrize("then", ["nothing", "a call"])
+@pytest.mark.parametrize("waits", ["awaiting", "sync"])
+def test_a_cell_may_catch_an_interrupt_that_concerns_nothing_of_its_run(waits, then):
+    """But it calls nothing more in this run, which is over."""
+
+    async def cell() -> str:
+        async with open_cell():
+            await quick()
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+                if waits == "sync":
+                    time.sleep(20)
+                await asyncio.sleep(60)
+            if then == "a call":
+                with contextlib.suppress(BaseException):
+                    await naps()
+        return "went on"
+
+    assert interrupted(cell()) == (then == "a call")
+    assert flyte.runs()[0].phase == ("ABORTED" if then == "a call" else "SUCCEEDED")
 
 
 def test_a_task_that_first_runs_after_its_cell_says_so():

@@ -302,8 +302,17 @@ def test_a_body_that_blocks_the_loop_freezes_neither_the_tree_nor_its_messages(t
         "%%flyte\nawait block.aio(3.0)",
         "%%flyte\nflyte.run(nap, seconds=60.0)",
         "%%flyte\nlist(flyte.map(nap, [60.0, 60.0]))",
+        "%%flyte\nfor _ in range(4):\n    try: await nap(60.0)\n    except BaseException: pass",
     ],
-    ids=["awaited", "nested", "blocking", "thread", "run in a cell", "map in a cell"],
+    ids=[
+        "awaited",
+        "nested",
+        "blocking",
+        "thread",
+        "run in a cell",
+        "map in a cell",
+        "catches everything",
+    ],
 )
 def test_an_interrupt_ends_the_cell_and_leaves_nothing_behind(tasks: Kernel, code: str) -> None:
     cell = live(tasks, code)
