@@ -11,7 +11,7 @@ import time as clock
 
 from flyte_notebook.api.dual import Dual
 from flyte_notebook.api.trace import trace
-from flyte_notebook.engine import bridge
+from flyte_notebook.engine import waits
 
 __all__ = ["now", "sleep", "time"]
 
@@ -36,16 +36,24 @@ def sleep_start() -> float:
     return clock.time()
 
 
-async def _sleep(seconds: float) -> None:
+def _rest(seconds: float) -> float:
     rest = sleep_start() + seconds - clock.time()
     # Never longer than asked for: the clock may have been set back since.
-    await asyncio.sleep(min(max(0.0, rest), seconds))
+    return min(max(0.0, rest), seconds)
+
+
+async def _sleep(seconds: float) -> None:
+    await asyncio.sleep(_rest(seconds))
+
+
+async def _asleep(seconds: float) -> None:
+    await waits.asleep(_rest(seconds))
 
 
 def _sleep_blocking(seconds: float) -> None:
     """Sleep `seconds`, counted from the first time that this call was made, also across a resume."""
     # On the loop's own thread everything else goes on meanwhile.
-    bridge.run_sync(_sleep, seconds)
+    waits.blocking(_asleep, seconds)
 
 
 time = Dual(durable_time)

@@ -12,7 +12,7 @@ from typing import Any
 
 from flyte_notebook.api.scopes import group
 from flyte_notebook.api.task import Task
-from flyte_notebook.engine import bridge
+from flyte_notebook.engine import bridge, waits
 from flyte_notebook.engine.context import current_frame
 
 Mapped = Task[..., Any] | functools.partial[Any]
@@ -174,7 +174,7 @@ def _plain(
     """Outside a run tasks are plain functions, and so is their map: one after the other."""
     for item in zip(*iterables, strict=False):
         try:
-            yield bridge.run_sync(func, *item) if task.is_async else func(*item)
+            yield waits.blocking(func, *item) if task.is_async else func(*item)
         except Exception as error:
             if not return_exceptions:
                 raise

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from flyte_notebook import errors
 from flyte_notebook.api.task import defined
-from flyte_notebook.engine import bridge
+from flyte_notebook.engine import waits
 from flyte_notebook.engine.runs import LiveRun, live_runs
 from flyte_notebook.record.codec import converter
 from flyte_notebook.record.model import Phase
@@ -238,12 +238,15 @@ class _Wait:
 
     def __call__(self) -> None:
         if not self._run.phase.terminal:
-            bridge.run_sync(self.aio)
+            waits.blocking(self._ended, waits.asleep)
 
     async def aio(self) -> None:
-        while not self._run.phase.terminal:  # noqa: ASYNC110 - see below
+        await self._ended(asyncio.sleep)
+
+    async def _ended(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+        while not self._run.phase.terminal:
             # The run may belong to another loop or another process: its record is what all of them share.
-            await asyncio.sleep(self.POLL_SECONDS)
+            await sleep(self.POLL_SECONDS)
 
 
 def runs(home: Path | None = None) -> list[Run]:

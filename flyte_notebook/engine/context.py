@@ -213,6 +213,10 @@ class Opener(Protocol):
     def forked(self) -> bool:
         """True in a child that was forked since it began: it is not its own."""
 
+    @property
+    def root(self) -> Node | None:
+        """The root of the run, once there is one."""
+
     def open(self, first_name: str) -> Node:
         """The root of the run; created at the first call and named after `first_name`."""
 

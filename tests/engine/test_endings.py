@@ -15,6 +15,7 @@ import pytest
 
 import flyte_notebook as flyte
 from flyte_notebook import errors
+from flyte_notebook.api.run import Run
 from flyte_notebook.engine.bridge import patch_loop
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import Origin, live_runs
@@ -168,6 +169,27 @@ def test_a_cell_may_catch_an_interrupt_that_concerns_nothing_of_its_run(waits, t
 
     assert interrupted(cell()) == (then == "a call")
     assert flyte.runs()[0].phase == ("ABORTED" if then == "a call" else "SUCCEEDED")
+
+
+@pytest.mark.parametrize("how", ["interrupted", "cancelled"])
+@pytest.mark.parametrize("waits", ["durable.sleep", "run.wait"])
+def test_a_blocking_wait_at_the_top_of_a_cell_ends_with_its_run(waits, how):
+    async def cell() -> None:
+        async with open_cell() as opened:
+            await quick()
+            await asyncio.wrap_future(opened.run.store.journal.flush())
+            soon(0.05, opened.stop if how == "interrupted" else opened.run.cancel)
+            if waits == "durable.sleep":
+                flyte.durable.sleep(60)
+            else:
+                Run(opened.run.name, opened.run.store).wait()
+
+    if how == "interrupted":
+        assert interrupted(cell())
+    else:
+        with pytest.raises(errors.ActionAbortedError, match="was cancelled"):
+            run_async(cell())
+    assert flyte.runs()[0].phase == "ABORTED"
 
 
 def test_a_task_that_first_runs_after_its_cell_says_so():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import time
 from typing import Any
 
 import pytest
@@ -27,6 +28,11 @@ def block(seconds: float) -> float:
 async def main(seconds: float) -> int:
     print("begins")
     return len(await asyncio.gather(*[nap(seconds) for _ in range(3)]))
+
+@env.task
+async def spin(seconds: float) -> float:
+    while True:
+        pass
 
 @env.task
 async def hog(seconds: float) -> float:
@@ -302,6 +308,7 @@ def test_a_body_that_blocks_the_loop_freezes_neither_the_tree_nor_its_messages(t
         "%%flyte\nawait block.aio(3.0)",
         "%%flyte\nflyte.run(nap, seconds=60.0)",
         "%%flyte\nlist(flyte.map(nap, [60.0, 60.0]))",
+        "%%flyte\nflyte.durable.sleep(60)",
         "%%flyte\nfor _ in range(4):\n    try: await nap(60.0)\n    except BaseException: pass",
     ],
     ids=[
@@ -311,6 +318,7 @@ def test_a_body_that_blocks_the_loop_freezes_neither_the_tree_nor_its_messages(t
         "thread",
         "run in a cell",
         "map in a cell",
+        "durable sleep in a cell",
         "catches everything",
     ],
 )
@@ -325,6 +333,30 @@ def test_an_interrupt_ends_the_cell_and_leaves_nothing_behind(tasks: Kernel, cod
     assert tasks.finish(queued).status in ("aborted", "ok")
     assert tasks.run("'next'").result == "'next'"
     assert unfinished(tasks) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["flyte.durable.sleep(60)", "list(flyte.map(nap, [60.0, 60.0]))", "list(flyte.map(spin, [60.0]))"],
+    ids=["sleep", "map", "map that computes"],
+)
+@pytest.mark.parametrize("before", ["await asyncio.sleep(0)", "pass"], ids=["awaited", "sync"])
+def test_an_interrupt_ends_what_a_plain_cell_waits_for_outside_any_run(tasks: Kernel, before: str, code: str) -> None:
+    cell = tasks.start(f"{before}\nprint('on')\n{code}")
+    tasks.until(lambda: cell.printed)
+    time.sleep(0.3)  # nothing is sent when the wait begins
+    tasks.interrupt()
+    assert tasks.finish(cell).error["ename"] == "KeyboardInterrupt"
+    assert tasks.run("'next'").result == "'next'"
+    assert unfinished(tasks) == ([], [])
+
+
+def test_cancel_ends_a_durable_sleep_at_the_top_of_a_cell(tasks: Kernel) -> None:
+    subshell = tasks.subshell()
+    cell = live(tasks, "%%flyte\nflyte.durable.sleep(60)")
+    tasks.tell_widget(cell.widget() or "", {"type": "cancel"}, subshell=subshell)
+    assert tasks.finish(cell).error["ename"] == "ActionAbortedError"
+    assert cell.displays(RUN_MIME)[0]["run"]["phase"] == "ABORTED"
 
 
 def test_an_interrupted_awaited_cell_says_so_in_one_line(tasks: Kernel) -> None:
