@@ -192,6 +192,34 @@ def test_a_blocking_wait_at_the_top_of_a_cell_ends_with_its_run(waits, how):
     assert flyte.runs()[0].phase == "ABORTED"
 
 
+@pytest.mark.parametrize("shape", ["line", "loop", "function"])
+def test_an_interrupt_that_meets_our_own_code_reaches_the_cell_when_that_returns(shape):
+    """And not before: what is being written is whole."""
+    raises = flyte.trace(signal.raise_signal)
+    reached = []
+
+    def calls() -> None:
+        raises(signal.SIGINT)
+
+    async def cell() -> None:
+        async with open_cell():
+            await quick()
+            if shape == "function":
+                calls()
+            elif shape == "loop":
+                reached.extend([raises(signal.SIGINT) for _ in range(10)])
+            else:
+                raises(signal.SIGINT)
+            reached.append("the end")
+
+    tracer = sys.gettrace()
+    assert interrupted(cell())
+    assert sys.gettrace() is tracer
+    assert reached == []
+    assert phases() == [("quick", "SUCCEEDED"), ("raise_signal", "SUCCEEDED")]
+    assert flyte.runs()[0].phase == "ABORTED"
+
+
 def test_a_task_that_first_runs_after_its_cell_says_so():
     async def cells() -> None:
         async with open_cell():
