@@ -10,6 +10,7 @@ import typing
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flyte_notebook.record.anatomy import (
@@ -31,6 +32,8 @@ from flyte_notebook.record.anatomy import (
 from flyte_notebook.record.basis import MISSING, Basis, content_of
 from flyte_notebook.record.digest import Hasher, TooLargeError, combined, is_task, type_name
 from flyte_notebook.record.imports import absolute, sources_of
+from flyte_notebook.record.initial import initial
+from flyte_notebook.record.methods import is_running
 from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
 from flyte_notebook.record.state import State
 from flyte_notebook.record.syntax import uses_of
@@ -147,6 +150,8 @@ class Survey:
             form.append(f"metaclass {self._add('', '', type(cls))}")
         links = [f"field {self._add('', '', hint)}" for hint in hinted_by(cls)]
         links += [f"{name} {self._add('', name, value)}" for name, value in code_of(cls)]
+        for name, value in vars(cls).items():
+            self.basis.bound((id(cls), name), vars(cls), name, value)
         for name, value in data_of(cls):
             self._capture(f"captured {cls.__name__}.{name}", value, (id(cls), name))
         self.parts[label] = combined(type_name(cls), *(link.encode() for link in [*form, *sorted(links)])).hex()
@@ -263,7 +268,8 @@ class Survey:
             return
         if self._state.attributes_of(value) is None:
             self._reached(type(value))
-            self.parts[label.replace("captured", "state", 1)] = type_name(type(value))
+            first = "" if is_running(type(value)) else initial(value, partial(_contents, value))
+            self.parts[label.replace("captured", "state", 1)] = combined(type_name(type(value)), first.encode()).hex()
         elif not is_engine(type(value)):
             hasher = self._hasher()
             try:
@@ -287,3 +293,11 @@ class Survey:
             return self._hasher().of(value).hex()
         except (TooLargeError, RecursionError):
             return None
+
+
+def _contents(state: Any) -> str:
+    """A digest of what a value holds that code changes; of code in it the names. Empty where it is too large."""
+    try:
+        return Hasher(LIMIT, lambda thing: getattr(thing, "__qualname__", "").encode()).of(state).hex()
+    except (TooLargeError, RecursionError):
+        return ""

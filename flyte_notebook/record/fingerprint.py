@@ -2,8 +2,8 @@
 
 Equal in every kernel that ran the same cells. Comments, formatting, docstrings and the options of a task's decorator do
 not count; editing a helper, a default, a captured value or a class does. Modules of installed packages count by name.
-A value that the code itself changes (a counter, a list it appends to) is state, and counts by name and type. Of an object,
-the attributes that its methods change are state; the others count.
+A value that the code itself changes (a list it appends to) is state, and counts by what it held when it was first seen. Of
+an object, the attributes that its methods change are state, which do not count, as names that code binds anew; the others do.
 """
 
 from __future__ import annotations

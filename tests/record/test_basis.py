@@ -28,6 +28,10 @@ class Options:
     layers: list = field(default_factory=list)
 
 OPTIONS = Options()
+
+class Limits:
+    most = 5
+    def within(self, x): return x < self.most
 tools = ModuleType("tools")
 exec("FACTOR = 2\\ndef scale(x): return x * FACTOR", tools.__dict__)
 
@@ -50,6 +54,7 @@ def main(x):
     return [
         helper(x), closed(x), TABLE["rate"], NAMES, SETTINGS.rate, ARGUMENTS.rate, OPTIONS.rate,
         math.floor(x), tools.scale(x), len(str(x)),
+        Limits.most, Limits().within(x),
     ]
 """
 
@@ -69,6 +74,8 @@ SET = {
     "parsed arguments": "ARGUMENTS.rate = 0.2",
     "a field of a dataclass": "OPTIONS.rate = 0.2",
     "a list in a dataclass": "OPTIONS.layers.append(1)",
+    "an attribute of a class": "Limits.most = 6",
+    "a method of a class": "Limits.within = lambda self, x: True",
     "what a closure holds": "set_step(2)",
     "a value in a module": "tools.FACTOR = 3",
     "a function of a module": "tools.scale = lambda x: x",

@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 
+from flyte_notebook.record import initial
 from flyte_notebook.record.fingerprint import explain, fingerprint, fingerprint_parts
 from tests.record.fingerprint_cases import Cells, main_of
 
@@ -291,6 +292,50 @@ def test_what_no_running_code_changes_is_not_taken_for_state(what):
     definitions, body, (old, new) = NOT_STATE[what]
     assert old in definitions
     assert main_of(program(definitions.replace(old, new), body)) != main_of(program(definitions, body))
+
+
+SET_ANEW = {
+    "a dict with a default": ("D = {'a': 1}\n", "D.setdefault('b', 2); D['a']", "{'a': 1}", "{'a': 2}"),
+    "a list in order": ("L = [3, 1]\n", "L.sort(); L[0]", "[3, 1]", "[3, 2]"),
+    "a table": ("import pandas as pd\nT = pd.DataFrame({'a': [1]})\n", "T['b'] = T.a * 2", "[1]", "[2]"),
+    "an array": ("import numpy as np\nA = np.arange(3)\n", "A[0] += 1", "(3)", "(1, 4)"),
+    "what is inside": ("D = {'a': [{'b': 1}]}\n", "D['n'] = 1", "'b': 1", "'b': 2"),
+    "functions by name": ("D = {'f': len}\n", "D['n'] = 1", "len", "max"),
+}
+
+
+@pytest.mark.parametrize("what", SET_ANEW)
+def test_what_a_cell_sets_anew_counts_by_what_it_holds_at_first(what):
+    definitions, body, old, new = SET_ANEW[what]
+    assert old in definitions
+    cells = Cells().run(program(definitions, body))
+    before = fingerprint(cells["main"])
+    cells["main"](1)
+    assert fingerprint(cells["main"]) == before
+    cells.run(definitions)
+    assert fingerprint(cells["main"]) == before
+    cells["main"](1)
+    cells.run(definitions.replace(old, new))
+    edited = fingerprint(cells["main"])
+    assert edited != before
+    cells["main"](1)
+    assert fingerprint(cells["main"]) == edited
+
+
+def test_what_draws_numbers_counts_by_type():
+    program = "import random\nrng = random.Random()\ndef main(x): return rng.random()"
+    assert main_of(program) == main_of(program)
+
+
+def test_no_more_values_are_kept_than_is_said():
+    program = "D = {'n': 0}\ndef main(x): D['n'] += 1"
+    first = Cells().run(program)
+    before = fingerprint(first["main"])
+    kept = [Cells().run(program) for _ in range(initial.KEPT)]
+    assert {fingerprint(cells["main"]) for cells in kept} == {before}
+    assert len(initial._seen) <= initial.KEPT
+    first["main"](1)
+    assert fingerprint(first["main"]) != before
 
 
 def test_a_value_made_on_first_use_may_be_of_another_type_then():
