@@ -184,7 +184,7 @@ class Writer:
         took = 0.0
         while not self._closed:
             if not self._urgent:
-                self._bell.wait(max(_WINDOW - took, 0.001))
+                self._bell.wait(min(_WINDOW, max(_PROMISE - took, 0.001)))
             self._bell.clear()
             self._urgent = False
             began = time.perf_counter()
