@@ -14,9 +14,10 @@ from flyte_notebook.api.task import Task
 from flyte_notebook.engine import bridge, failures
 from flyte_notebook.engine import runs as engine_runs
 from flyte_notebook.engine.cell import open_cell
-from flyte_notebook.engine.context import current_frame
+from flyte_notebook.engine.context import current_action, current_frame
 from flyte_notebook.engine.recovery import Recovery
 from flyte_notebook.engine.runs import Settings
+from flyte_notebook.engine.stopping import admitted
 from flyte_notebook.engine.submit import submit
 
 
@@ -163,6 +164,7 @@ async def _run(
     recovery: Recovery | None = None,
 ) -> Run:
     __tracebackhide__ = True
+    await admitted(current_action())
     origin = replace(engine_runs.current_origin(), source=None)
     async with open_cell(origin, settings=settings, recovery=recovery or _inherited()) as cell:
         value = await submit(task, args, kwargs)

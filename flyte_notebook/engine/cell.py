@@ -12,6 +12,7 @@ from flyte_notebook import errors
 from flyte_notebook.engine import bridge, failures, forks, interrupt, output
 from flyte_notebook.engine.context import Call, Frame, Node, current_action, enter, leave
 from flyte_notebook.engine.runs import LiveRun, Origin, Settings
+from flyte_notebook.engine.strays import Ended
 from flyte_notebook.engine.submit import sealed
 from flyte_notebook.record.codec import Draft, Encoded, converter
 from flyte_notebook.record.model import ErrorRecord, Phase
@@ -162,7 +163,7 @@ async def open_cell(
         try:
             with forks.Confined():
                 yield cell
-        except asyncio.CancelledError as error:
+        except (asyncio.CancelledError, Ended) as error:
             instead = await cell.take_cancellation()
             await _finish(cell, Phase.ABORTED, _cancelled_record(cell))
             raise (instead or error) from None

@@ -39,7 +39,7 @@ class Cancellable(Protocol):
 class Node:
     """The root of a run (`id` None) or one action: the parent of other actions while it is open."""
 
-    __slots__ = ("children", "counts", "depth", "id", "open", "run", "sealing", "stopped")
+    __slots__ = ("children", "counts", "depth", "id", "made_to_end", "open", "run", "sealing", "stopped")
 
     def __init__(self, run: LiveRun, id: str | None, depth: int) -> None:
         self.run = run
@@ -48,6 +48,8 @@ class Node:
         self.open = True
         self.stopped = False
         """Set when it was asked to end, whether or not the code there has heard of it."""
+        self.made_to_end: Stop | None = None
+        """What refuses its calls, once its code has gone on for too long."""
         self.children: dict[asyncio.Task[Any], Cancellable] = {}
         """What runs below this node: each asyncio task and what it works for."""
         self.counts: dict[str, int] = {}

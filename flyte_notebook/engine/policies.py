@@ -93,6 +93,7 @@ async def _between_attempts(call: Call, wait: float) -> None:
     # The loop goes round at least once, which ends what the failed attempt has left behind.
     await asyncio.sleep(wait)
     call.stopped = call.told = False
+    call.made_to_end = None
     call.open = True
 
 

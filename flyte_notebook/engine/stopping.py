@@ -2,7 +2,8 @@
 
 asyncio delivers a cancellation once, to whatever waits innermost, and whoever catches it goes on. So after some time
 for tidying up a body is asked again, and again; then an exception is thrown in that no `except CancelledError` catches;
-and code that catches everything is not resumed any more. A thread cannot be stopped: its action does not wait for it.
+and code that catches everything is not resumed any more. What it calls meanwhile does not begin: that would be one more
+thing to wait for, each time. A thread cannot be stopped: its action does not wait for it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from flyte_notebook.engine.context import Call, Node
 from flyte_notebook.engine.failures import recorded
 from flyte_notebook.engine.held import give_back_all
 from flyte_notebook.engine.recording import ended
-from flyte_notebook.engine.strays import call_of, detach, left_by, nested_in, throw
+from flyte_notebook.engine.strays import Ended, call_of, detach, keep, left_by, nested_in, throw, waits_in_a_nested_loop
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ ASKINGS = 2
 """How often it is asked again; then it is ended by force."""
 THROWS = 2
 """How often an exception is thrown into one task; then it is abandoned."""
+AT_ONCE = 100
+"""How many calls of a cell are refused without waiting. A cell cannot be abandoned: its task is the kernel's."""
 
 FORCED = "went on when it was cancelled: ended by force"
 
@@ -48,6 +51,9 @@ class Stop:
         self._rounds = 0
         self._timer: asyncio.TimerHandle | None = None
         self._thrown: Counter[asyncio.Task[Any]] = Counter()
+        self._refused = 0
+        self._waiting: dict[Node, asyncio.Future[None]] = {}
+        """By caller: what its calls wait for that may not begin."""
         self.asked = 0
         """How often the action's own task was cancelled: whoever catches that takes as many back."""
         self.cuts_short = False
@@ -102,29 +108,61 @@ class Stop:
 
     def _force(self, node: Node) -> None:
         """Throw into what waits for nothing of ours any more: the deepest first, the others in the next rounds."""
+        node.made_to_end = self
         for task, child in tuple(node.children.items()):
             below = _node(child)
             if below is not None and below.children:
                 self._force(below)
             elif isinstance(child, Call):
+                child.made_to_end = self
                 self._throw(task, child)
         if isinstance(node, Call) and node is self._node and node.runner is not None and not node.children:
             self._throw(node.runner, node)
         if node is self._node:
             for task in nested_in(node.run.loop, set(_subtree(node))):
                 throw(task)
-            if not isinstance(node, Call):
-                node.run.cancel_owner(insist=True)
+            if not isinstance(node, Call) and node.run.owner is not None and not node.children:
+                throw(node.run.owner)
 
     def _throw(self, task: asyncio.Task[Any], call: Call) -> None:
+        if self._once_more(task, call):
+            throw(task)
+        else:
+            self._abandon(call, task)
+
+    def _once_more(self, task: asyncio.Task[Any], call: Call) -> bool:
+        """True while an exception may still end the body, which is now said to be ended by force."""
         if not call.forced:
             call.forced = True
             call.note("forced", FORCED)
         self._thrown[task] += 1
-        if self._thrown[task] <= THROWS:
-            throw(task)
+        return self._thrown[task] <= THROWS
+
+    async def refuse(self, node: Node) -> None:
+        """Raise `Ended` in code of `node` that calls something after all, or, when that helps no more, never return.
+
+        In a later round of the loop: who catches that and calls again must not keep the loop from going round.
+        """
+        waiting = self._waiting.get(node)
+        if waiting is None or waiting.done():
+            loop = node.run.loop
+            waiting = self._waiting[node] = loop.create_future()
+            self._refused += 1
+            loop.call_later(0 if self._refused <= AT_ONCE else AGAIN, self._end_waiting, node, waiting)
+        await waiting
+
+    def _end_waiting(self, node: Node, waiting: asyncio.Future[None]) -> None:
+        runner = node.runner if isinstance(node, Call) else None
+        if waiting.done() or _over(node):
+            waiting.cancel()
+        elif runner is None or not isinstance(node, Call) or self._once_more(runner, node):
+            waiting.set_exception(Ended())
+        elif waits_in_a_nested_loop(node):
+            self._abandon(node, runner)
+            keep(waiting)
         else:
-            self._abandon(call, task)
+            self._abandon(node, runner)
+            waiting.cancel()
 
     def _abandon(self, call: Call, task: asyncio.Task[Any]) -> None:
         error = self._error if call is self._node else None
@@ -133,8 +171,15 @@ class Stop:
         if not call.phase.terminal:
             phase = self._phase if call is self._node else Phase.ABORTED
             ended(call, phase, error=recorded(error) if error is not None and phase is not Phase.ABORTED else None)
+        call.open = False
         call.parent.children.pop(task, None)
         call.run.calls.pop(call.id or "", None)
+
+
+async def admitted(node: Node | None) -> None:
+    """Return at once, unless the code of `node` is being made to end: then it may call nothing; see `Stop.refuse`."""
+    if node is not None and node.made_to_end is not None and node.open:
+        await node.made_to_end.refuse(node)
 
 
 _ended: WeakKeyDictionary[asyncio.AbstractEventLoop, set[Node]] = WeakKeyDictionary()

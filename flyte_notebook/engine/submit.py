@@ -14,7 +14,8 @@ from flyte_notebook.engine.held import Held
 from flyte_notebook.engine.inline import breach
 from flyte_notebook.engine.recording import announce, ended, identified
 from flyte_notebook.engine.reservations import Reservation
-from flyte_notebook.engine.stopping import has_heard
+from flyte_notebook.engine.stopping import admitted, has_heard
+from flyte_notebook.engine.strays import Ended
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded
 from flyte_notebook.record.model import Phase
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from flyte_notebook.engine.runs import LiveRun
     from flyte_notebook.engine.stopping import Stop
     from flyte_notebook.record.blobs import BlobStore
+
+REFUSAL_SECONDS = 0.01
+"""How long it takes to refuse a call that comes too late."""
 
 
 class Callee(Protocol):
@@ -81,7 +85,11 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         inputs = await _sealed_in_turn(inputs, parent, task.name)
     if run.pace.late():
         await run.pace.turn()
+    if parent.made_to_end is not None:
+        await admitted(parent)
     if not parent.open:
+        # Who catches this and calls again must not keep the loop from going round.
+        await asyncio.sleep(REFUSAL_SECONDS)
         raise errors.ActionAbortedError(
             f"{task.name} was called after {call_site(parent)} had ended: await it where it is made"
         )
@@ -208,7 +216,7 @@ async def _act(
     except BaseException as caught:  # noqa: BLE001 - SystemExit and its like fail the action, not the kernel
         error = failures.unwrapped(caught)
         await call.close()
-        if call.forced:
+        if call.forced or isinstance(error, Ended):
             ended(call, Phase.ABORTED)
             raise asyncio.CancelledError from None
         ended(call, failures.phase_of(call), error=failures.recorded(error))

@@ -21,7 +21,7 @@ from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.recovery import Recovery
 from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.engine.stopping import FORCED
-from tests.loops import begun, cancel_runs, journal_caught_up, once_begun, run_async
+from tests.loops import begun, cancel_runs, interrupted, journal_caught_up, once_begun, run_async
 
 env = flyte.TaskEnvironment("stopping")
 going_on = True
@@ -81,6 +81,58 @@ async def gathers_what_catches() -> list[int]:
 
 
 @env.task
+async def naps() -> int:
+    await pause()
+    return 1
+
+
+@env.task
+async def naps_for(seconds: int) -> int:
+    await asyncio.sleep(60 * seconds)
+    return 1
+
+
+@env.task
+async def calls_on_and_on() -> int:
+    while going_on:
+        with contextlib.suppress(asyncio.CancelledError):
+            await naps()
+    return 1
+
+
+@env.task
+async def calls_whatever_comes() -> int:
+    while going_on:
+        with contextlib.suppress(BaseException):
+            await naps()
+    return 1
+
+
+@env.task
+async def gathers_whatever_comes() -> int:
+    while going_on:
+        with contextlib.suppress(BaseException):
+            await asyncio.gather(naps(), naps(), return_exceptions=True)
+    return 1
+
+
+@env.task
+async def maps_on_and_on() -> int:
+    while going_on:
+        with contextlib.suppress(asyncio.CancelledError):
+            list(flyte.map(naps_for, [1, 2]))
+    return 1
+
+
+@env.task
+async def calls_what_calls() -> int:
+    while going_on:
+        with contextlib.suppress(BaseException):
+            await calls_whatever_comes()
+    return 1
+
+
+@env.task
 async def shields() -> int:
     await asyncio.shield(pause())
     return 1
@@ -137,6 +189,11 @@ BODIES: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "catches_every_time": catches_every_time.aio,
     "catches_everything": catches_everything.aio,
     "gathers_what_catches": gathers_what_catches.aio,
+    "calls_on_and_on": calls_on_and_on.aio,
+    "calls_whatever_comes": calls_whatever_comes.aio,
+    "gathers_whatever_comes": gathers_whatever_comes.aio,
+    "maps_on_and_on": maps_on_and_on.aio,
+    "calls_what_calls": calls_what_calls.aio,
     "shields": shields.aio,
     "nests": nests.aio,
     "calls_traced": calls_traced.aio,
@@ -189,6 +246,100 @@ def test_one_action_ends_whatever_its_bodies_catch_and_its_caller_goes_on(body):
     assert left == set()
     assert flyte.runs()[0].phase == "SUCCEEDED"
     assert set().union(*phases().values()) == {"ABORTED"}
+
+
+def test_what_a_body_that_goes_on_has_started_by_a_run_of_its_own_ends_with_it():
+    @env.task
+    async def runs_on_and_on() -> int:
+        while going_on:
+            with contextlib.suppress(BaseException):
+                await flyte.run.aio(naps)
+        return 1
+
+    async def cell() -> set[asyncio.Task[Any]]:
+        once_begun("naps", lambda call: live_runs[name].cancel())
+        with pytest.raises(errors.ActionAbortedError):
+            async with open_cell() as opened:
+                name = opened.open("cell").run.name
+                await runs_on_and_on()
+        return others()
+
+    assert run_async(cell()) == set()
+    assert not live_runs
+    found = flyte.runs()
+    assert {(str(run.phase), str(action.phase)) for run in found for action in run.actions()} == {
+        ("ABORTED", "ABORTED")
+    }
+
+
+def test_an_attempt_after_one_that_was_ended_by_force_may_call():
+    attempts = []
+
+    @env.task(timeout=timedelta(milliseconds=100), retries=flyte.RetryStrategy(1, flyte.Backoff(base=timedelta(0))))
+    async def calls_on() -> int:
+        attempts.append(1)
+        if len(attempts) > 1:
+            return await one()
+        while going_on:
+            with contextlib.suppress(asyncio.CancelledError):
+                await naps()
+        return 0
+
+    @env.task
+    async def one() -> int:
+        return 1
+
+    assert flyte.run(calls_on).outputs() == (1,)
+
+
+@pytest.mark.parametrize("how", ["interrupted", "cancelled"])
+@pytest.mark.parametrize("catches", [asyncio.CancelledError, BaseException])
+def test_a_cell_that_goes_on_calling_is_ended(catches, how):
+    caught = []
+
+    async def cell() -> None:
+        async with open_cell() as opened:
+            once_begun("naps", lambda _: opened.stop() if how == "interrupted" else opened.run.cancel())
+            while len(caught) < 100:
+                try:
+                    await naps()
+                except catches as error:
+                    caught.append(error)
+
+    if how == "interrupted":
+        assert interrupted(cell())
+    else:
+        with pytest.raises(errors.ActionAbortedError, match="was cancelled"):
+            run_async(cell())
+    assert len(caught) < 10 or catches is BaseException
+    assert phases() == {"naps": {"ABORTED"}}
+    # The others were refused.
+    assert len(flyte.runs()[0].actions()) < 10
+    assert flyte.runs()[0].phase == "ABORTED"
+
+
+def test_who_calls_what_is_over_does_not_keep_the_loop_from_going_round():
+    async def cells() -> int:
+        refused = 0
+
+        async def polls() -> None:
+            nonlocal refused
+            while refused < 10:
+                try:
+                    await naps()
+                except errors.ActionAbortedError:
+                    refused += 1
+
+        async with open_cell():
+            await asyncio.gather(asyncio.wait_for(naps(), 0.01), return_exceptions=True)
+            polling = asyncio.ensure_future(polls())
+        rounds = 0
+        while not polling.done():
+            rounds += 1
+            await asyncio.sleep(0)
+        return rounds
+
+    assert run_async(cells()) >= 10
 
 
 def test_what_a_stopped_body_returns_is_neither_cached_nor_recovered():

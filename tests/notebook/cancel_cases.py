@@ -135,6 +135,14 @@ def _parent(value: str, kind: str = "async ") -> str:
     return _LEAF + _QUIET_PARENT.format(kind=kind, value=value)
 
 
+_STUBBORN_PARENT = """
+@env.task
+async def body() -> int:
+    while slow():
+        with contextlib.suppress({caught}): await leaf(1)
+    return 1
+"""
+
 PROGRAMS: dict[str, Program] = {
     "waits": Program(_async("await pause()")),
     "computes between awaits": Program(_async("while slow():", "    spin(0.02); await asyncio.sleep(0)")),
@@ -166,6 +174,8 @@ PROGRAMS: dict[str, Program] = {
         _async("while slow():", "    with contextlib.suppress(asyncio.CancelledError): await pause()")
     ),
     "catches everything": Program(_async("while slow():", "    try: await pause()", "    except BaseException: pass")),
+    "catches every time and calls": Program(_LEAF + _STUBBORN_PARENT.format(caught="asyncio.CancelledError")),
+    "catches everything and calls": Program(_LEAF + _STUBBORN_PARENT.format(caught="BaseException")),
     "shields a child": Program(_parent("await asyncio.shield(leaf(1))")),
     "shields a future": Program(_async("await asyncio.shield(pause())")),
     "runs asyncio.run": Program(_async("asyncio.run(pause())")),
