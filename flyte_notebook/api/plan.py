@@ -70,7 +70,7 @@ def _count(standings: Sequence[Standing], stands: Callable[[Standing], bool]) ->
             recovered.add(past.id)
         elif past.phase is not Phase.SUCCEEDED:
             unsuccessful.append(past.id)
-        elif stands(past):
+        elif past.fingerprint is not None and stands(past):
             recovered.add(past.id)
         else:
             again += 1

@@ -87,7 +87,7 @@ class Recovery:
             self._place(found)
         known = set[tuple[str, str]]()
         for found in history:
-            if found.past.phase is Phase.SUCCEEDED and found.past.output is not None:
+            if found.past.reusable and found.past.output is not None:
                 made = self._made(found.run, found.past.id)
                 if made not in known:
                     # The same success may be on record several times: in each run that recovered it.

@@ -228,7 +228,15 @@ async def _act(
     if call.children:
         await call.close()
     call.open = False
-    ended(call, Phase.SUCCEEDED, output=result, fingerprint=fingerprint, cache_key=key)
+    # Cancelled by its caller, as in `asyncio.wait_for`, it has caught that: what it returned stands for no other call.
+    deaf = call.runner is not None and call.runner.cancelling()
+    ended(
+        call,
+        Phase.SUCCEEDED,
+        output=result,
+        fingerprint=None if deaf else fingerprint,
+        cache_key=None if deaf else key,
+    )
     if call.run.pace.overdue():
         # Nobody builds on what a crash would take back for longer than is promised.
         await call.run.pace.kept()

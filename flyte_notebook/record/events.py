@@ -113,7 +113,7 @@ class ActionEnded(NamedTuple):
     source_run: str | None = None
     """The run whose recorded result was reused, if cached or recovered."""
     fingerprint: str | None = None
-    """Of the task that produced the output; what resume compares. None unless SUCCEEDED."""
+    """Of the task that produced the output; what resume compares. None unless SUCCEEDED, and where it must not be reused."""
     cache_key: str | None = None
     """Set when this success may be reused by later calls with the same key."""
     source_id: str | None = None

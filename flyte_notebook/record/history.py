@@ -38,6 +38,11 @@ class Past(NamedTuple):
     origin: tuple[str, str] | None
     """Run and action that it was itself recovered from."""
 
+    @property
+    def reusable(self) -> bool:
+        """A success that may stand for another call; not one whose body was cancelled and has caught that."""
+        return self.phase is Phase.SUCCEEDED and self.fingerprint is not None
+
 
 class Standing(NamedTuple):
     """How an action of an earlier run stands; without its values, which are most of what reading it takes."""

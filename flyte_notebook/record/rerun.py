@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from flyte_notebook.record.model import Run
 
 _UNSUCCESSFUL = {"FAILED": "had failed", "TIMED_OUT": "had timed out", "ABORTED": "had been cut off"}
-_BY_ID = "SELECT key, id, phase FROM actions WHERE key >= ? AND key < ? AND id = ? LIMIT 1"
+_BY_ID = "SELECT key, id, phase, fingerprint FROM actions WHERE key >= ? AND key < ? AND id = ? LIMIT 1"
 _ALIKE = """
-    SELECT key, id, phase FROM actions WHERE key >= ? AND key < ? AND task_name = ? AND kind = ?
+    SELECT key, id, phase, fingerprint FROM actions WHERE key >= ? AND key < ? AND task_name = ? AND kind = ?
     AND substr(inputs, 1, 16) = ? ORDER BY phase = 'SUCCEEDED' DESC, key DESC LIMIT 1
 """
 _OWN = "SELECT id, task_name, kind, substr(inputs, 1, 16), attempts FROM actions WHERE key = ?"
@@ -30,6 +30,7 @@ class _Earlier(NamedTuple):
     key: int
     id: str
     phase: str
+    fingerprint: str
 
 
 def rerun(
@@ -53,6 +54,8 @@ def rerun(
         return f"ran: run {own.resumed_from} has no such call with these inputs"
     if earlier.phase != "SUCCEEDED":
         return f"ran again: it {_UNSUCCESSFUL.get(earlier.phase, 'had not ended')} in run {earlier.run}"
+    if not earlier.fingerprint:
+        return f"ran again: it had been cancelled by its caller, and caught that, in run {earlier.run}"
     named = "" if own.options.get("keep") is True else changes(earlier.key, earlier.id)
     if named:
         return f"ran again: {named} (since run {earlier.run})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 
 import pytest
@@ -89,6 +91,27 @@ def test_what_is_below_an_unchanged_success_comes_along():
     kept = program(edited="", fail=(3, 5))
     run = failed(kept[-1], n=8, tolerant=True)
     # Items 3 and 5 had failed, and were not what ended the run; still they are not on record as done.
+    assert counted(run) == (2, 2)
+
+
+def test_what_its_caller_had_cancelled_counts():
+    env = flyte.TaskEnvironment("cancelled")
+
+    @env.task
+    async def catches() -> int:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return -1
+
+    @env.task
+    async def main() -> int:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(catches(), 0.05)
+        raise ValueError
+
+    run = failed(main)
+    assert {str(action.phase) for action in run.actions()} == {"SUCCEEDED", "FAILED"}
+    # As often as `main`, which failed by itself, and what it called.
     assert counted(run) == (2, 2)
 
 

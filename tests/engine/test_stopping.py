@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
+import anyio
 import pytest
 
 import flyte_notebook as flyte
@@ -369,6 +370,89 @@ def test_what_a_stopped_body_returns_is_neither_cached_nor_recovered():
     waits.clear()
     assert run_async(cell(Recovery.load(run.store, run.name))) == 7
     assert run_async(cell()) == 7
+
+
+async def waits_for(call: Coroutine[Any, Any, Any]) -> Any:
+    return await asyncio.wait_for(call, 0.05)
+
+
+async def gives_up(call: Coroutine[Any, Any, Any]) -> Any:
+    async with asyncio.timeout(0.05):
+        return await call
+
+
+async def moves_on(call: Coroutine[Any, Any, Any]) -> Any:
+    with anyio.move_on_after(0.05):
+        return await call
+
+
+async def cancels_its_task(call: Coroutine[Any, Any, Any]) -> Any:
+    task = asyncio.ensure_future(call)
+    await begun("load")
+    task.cancel()
+    return await task
+
+
+@pytest.mark.parametrize("caller", [waits_for, gives_up, moves_on, cancels_its_task])
+def test_what_a_body_returns_that_its_caller_has_cancelled_is_neither_cached_nor_recovered(caller):
+    waits = [True]
+
+    @env.task(cache="auto")
+    async def load(x: int) -> int:
+        try:
+            if waits:
+                await pause()
+        except BaseException:
+            return -1
+        return x
+
+    async def cell(recovery: Recovery | None = None, how: Callable[[Any], Any] | None = None) -> Any:
+        async with open_cell(recovery=recovery):
+            return await (how(load(7)) if how else load(7))
+
+    with contextlib.suppress(TimeoutError):
+        assert run_async(cell(how=caller)) in (-1, None)
+    (run,) = flyte.runs()
+    assert phases() == {"load": {"SUCCEEDED"}}
+    waits.clear()
+    assert run_async(cell(Recovery.load(run.store, run.name, keep=True))) == 7
+    assert run_async(cell()) == 7
+
+
+@pytest.mark.parametrize(
+    "how", ["asyncio.timeout", "asyncio.wait_for", "a TaskGroup", "anyio", "a task group of anyio"]
+)
+def test_what_a_body_returns_that_has_cancelled_only_its_own_work_is_cached(how):
+    ran = []
+
+    async def fails_soon() -> None:
+        raise ValueError("no")
+
+    @env.task(cache="auto")
+    async def bounded(how: str) -> int:
+        ran.append(how)
+        with contextlib.suppress(TimeoutError, ExceptionGroup):
+            match how:
+                case "asyncio.timeout":
+                    async with asyncio.timeout(0.01):
+                        await pause()
+                case "asyncio.wait_for":
+                    await asyncio.wait_for(pause(), 0.01)
+                case "a TaskGroup":
+                    async with asyncio.TaskGroup() as tasks:
+                        tasks.create_task(fails_soon())
+                        await pause()
+                case "anyio":
+                    with anyio.move_on_after(0.01):
+                        await pause()
+                case _:
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(fails_soon)
+                        await pause()
+        return 7
+
+    assert [flyte.run(bounded, how).outputs() for _ in range(2)] == [(7,), (7,)]
+    assert ran == [how]
 
 
 def test_a_body_that_has_not_heard_of_the_stop_has_a_result():

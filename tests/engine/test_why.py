@@ -148,6 +148,40 @@ def test_of_what_a_resumed_run_did_again_it_is_told_what_has_changed(chain):
     }
 
 
+def test_of_what_its_caller_had_cancelled_that_is_told(chain):
+    edits = (
+        ("return await last(await step(3)", "return await last(await first_of_all(3)"),
+        (
+            "@env.task\nasync def main",
+            """
+import asyncio
+
+async def first_of_all(n):
+    call = asyncio.ensure_future(step(n))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    return await call
+
+@env.task
+async def main""",
+        ),
+        (
+            "    return clean(n)",
+            """
+    try:
+        await asyncio.sleep(60 if os.environ["THEN"] == "fails" else 0)
+    except asyncio.CancelledError:
+        return -1
+    return clean(n)
+""",
+        ),
+    )
+    first = chain("fails", None, *edits)
+    second = chain("goes on", first, *edits)
+    caught = f"it had been cancelled by its caller, and caught that, in run {first.name}"
+    assert all_told(second)["step"] == f"ran again: {caught}"
+
+
 def test_of_what_was_cut_off_or_is_on_record_no_more_that_is_told(chain):
     first = chain("fails", None, ("raise ValueError", "raise SystemExit"))
     with contextlib.suppress(errors.RuntimeUserError):
