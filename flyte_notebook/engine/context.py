@@ -89,6 +89,11 @@ class Node:
         """The task that this node's code runs in, if there is one."""
         return self.run.owner
 
+    @property
+    def acting(self) -> Node:
+        """What is stopped when the code here is: not a trace, which is part of the code that calls it."""
+        return self
+
     async def close(self) -> None:
         """Cancel the children still running, wait until each is recorded, and accept no more.
 
@@ -180,6 +185,10 @@ class Call(Node):
     @property
     def own_task(self) -> asyncio.Task[Any] | None:
         return self.runner
+
+    @property
+    def acting(self) -> Node:
+        return self.parent.acting if self.kind == "trace" else self
 
     def wait_begins(self) -> None:
         """The body's thread is about to wait for a child action: its slot is free for others. On the loop only."""

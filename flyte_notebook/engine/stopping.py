@@ -193,8 +193,11 @@ def _cancel_left(loop: asyncio.AbstractEventLoop) -> None:
 
 def told(call: Call | None) -> None:
     """A blocking call in the body of `call` is cancelled; if by a stop, then that has reached the body."""
-    if call is not None and call.stopped:
-        call.told = True
+    if call is None or not call.acting.stopped:
+        return
+    call.told = True
+    if isinstance(call.acting, Call):
+        call.acting.told = True
 
 
 def has_heard(call: Call, task: asyncio.Task[Any] | None) -> bool:

@@ -41,7 +41,7 @@ async def asleep(seconds: float) -> None:
 
 def _node(frame: Frame) -> Node | None:
     if frame.node is not None:
-        return frame.node
+        return frame.node.acting
     return frame.opener.root if frame.opener is not None else None
 
 

@@ -372,6 +372,43 @@ def test_what_a_stopped_body_returns_is_neither_cached_nor_recovered():
     assert run_async(cell()) == 7
 
 
+@pytest.mark.parametrize("waits_in", ["asyncio.run", "a blocking call of ours"])
+def test_what_a_sync_trace_returns_that_has_caught_a_stop_is_not_recovered(waits_in):
+    waits = [True]
+
+    @flyte.trace
+    def load(x: int) -> int:
+        try:
+            if waits and waits_in == "asyncio.run":
+                asyncio.run(pause())
+            elif waits:
+                flyte.durable.sleep(60)
+        except BaseException:
+            return -1
+        return x
+
+    @env.task
+    async def reads() -> int:
+        return load(7)
+
+    async def cell(recovery: Recovery | None = None) -> int:
+        async with open_cell(recovery=recovery):
+            return await reads()
+
+    async def stopped() -> None:
+        patch_loop()
+        once_begun("reads", cancel_runs)
+        with pytest.raises(errors.ActionAbortedError):
+            await cell()
+
+    run_async(stopped())
+    (run,) = flyte.runs()
+    found = phases()
+    assert (found["reads"], found["load"]) == ({"ABORTED"}, {"ABORTED"})
+    waits.clear()
+    assert run_async(cell(Recovery.load(run.store, run.name))) == 7
+
+
 async def waits_for(call: Coroutine[Any, Any, Any]) -> Any:
     return await asyncio.wait_for(call, 0.05)
 
