@@ -15,7 +15,7 @@ from flyte_notebook.api.run import Run
 from flyte_notebook.record.history import Standing
 from flyte_notebook.record.model import Phase
 from flyte_notebook.record.store import open_store
-from tests.loops import run_async
+from tests.loops import begun, run_async
 
 
 class Failing:
@@ -105,8 +105,10 @@ def test_what_its_caller_had_cancelled_counts():
 
     @env.task
     async def main() -> int:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(catches(), 0.05)
+        call = asyncio.ensure_future(catches())
+        await begun("catches")
+        call.cancel()
+        await call
         raise ValueError
 
     run = failed(main)
