@@ -16,7 +16,7 @@ from flyte_notebook.engine import runs as engine_runs
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.context import current_action, current_frame
 from flyte_notebook.engine.recovery import Recovery
-from flyte_notebook.engine.runs import Settings
+from flyte_notebook.engine.settings import Settings
 from flyte_notebook.engine.stopping import admitted
 from flyte_notebook.engine.submit import submit
 

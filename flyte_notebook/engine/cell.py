@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from flyte_notebook import errors
 from flyte_notebook.engine import bridge, failures, forks, interrupt, output
 from flyte_notebook.engine.context import Call, Frame, Node, current_action, enter, leave
-from flyte_notebook.engine.runs import LiveRun, Origin, Settings
+from flyte_notebook.engine.runs import LiveRun
+from flyte_notebook.engine.settings import Origin, Settings
 from flyte_notebook.engine.strays import Ended
 from flyte_notebook.engine.submit import sealed
 from flyte_notebook.record.codec import Draft, Encoded, converter

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from flyte_notebook.engine.context import Call, Node, background
 from flyte_notebook.engine.crossings import Crossings
 from flyte_notebook.engine.executors import Slots
 from flyte_notebook.engine.pace import Pace
+from flyte_notebook.engine.settings import Origin
 from flyte_notebook.engine.stopping import Stop, end_strays
 from flyte_notebook.engine.watch import watch
 from flyte_notebook.errors import ActionAbortedError, JournalError, RunNotFoundError
@@ -26,65 +27,16 @@ from flyte_notebook.record.model import ErrorRecord, Phase
 from flyte_notebook.record.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
 
     from flyte_notebook.engine.recovery import Recovery
+    from flyte_notebook.engine.settings import Settings
     from flyte_notebook.record.codec import Encoded
 
 live_runs: dict[str, LiveRun] = {}
 """The runs of this process that have not ended, by name."""
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a run was asked to behave; the names are those of `flyte.with_runcontext`."""
-
-    name: str | None = None
-    mode: str = "local"
-    hide: bool = False
-    cache: str | None = None
-    """Cache behaviour for tasks that declare none (`%%flyte --cache`)."""
-    overwrite_cache: bool = False
-    disable_run_cache: bool = False
-    max_action_concurrency: int = 0
-    custom_context: Mapping[str, str] = field(default_factory=dict)
-    raw_data_path: str | None = None
-    declared: Mapping[str, Any] = field(default_factory=dict)
-    """JSON-able options without meaning in a kernel, kept for the record: labels, project, domain, image, …"""
-
-    def recorded(self) -> dict[str, Any]:
-        """JSON-able: what was asked for, for the record; `of_record` reads it again."""
-        asked = {name: getattr(self, name) for name in _RECORDED}
-        return {"mode": self.mode, **{name: value for name, value in asked.items() if value}, **self.declared}
-
-    @classmethod
-    def of_record(cls, options: Mapping[str, Any]) -> Settings:
-        """The settings of a recorded run, for one that resumes it; its name stays its own."""
-        declared = {name: value for name, value in options.items() if name not in (*_RECORDED, "mode", "keep", "cell")}
-        return cls(**{name: options[name] for name in _RECORDED if name in options}, declared=declared)
-
-
-_RECORDED = (
-    "cache",
-    "overwrite_cache",
-    "disable_run_cache",
-    "max_action_concurrency",
-    "custom_context",
-    "raw_data_path",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a run was started."""
-
-    notebook: str | None = None
-    cell_id: str | None = None
-    source: str | None = None
-    execution: str | None = None
-    """What one execution of a cell has for all the runs that it starts."""
 
 
 def _process_origin() -> Origin:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flyte_notebook.api.resume import needs, undefined
 from flyte_notebook.engine.recovery import must_be_over
-from flyte_notebook.engine.runs import Origin
+from flyte_notebook.engine.settings import Origin
 from flyte_notebook.errors import ResumeError
 from flyte_notebook.notebook import cell, sources
 from flyte_notebook.notebook.options import CELL

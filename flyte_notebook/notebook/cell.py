@@ -25,7 +25,7 @@ from flyte_notebook.api.resume import needs, undefined
 from flyte_notebook.api.run import Run
 from flyte_notebook.engine import bridge
 from flyte_notebook.engine import cell as engine_cell
-from flyte_notebook.engine.runs import Origin, Settings
+from flyte_notebook.engine.settings import Origin, Settings
 from flyte_notebook.notebook import frontend, resume, sources
 from flyte_notebook.notebook.options import CELL, Words
 from flyte_notebook.notebook.rewrite import MARKER, cell_lines

@@ -22,7 +22,7 @@ from flyte_notebook.api.resume import root_call
 from flyte_notebook.api.run import Run
 from flyte_notebook.engine.context import background
 from flyte_notebook.engine.recovery import must_be_over
-from flyte_notebook.engine.runs import Origin
+from flyte_notebook.engine.settings import Origin
 from flyte_notebook.errors import FlyteNotebookError, ResumeError
 from flyte_notebook.notebook import again, cell, view
 from flyte_notebook.notebook.text import clip

@@ -7,7 +7,7 @@ import sys
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from flyte_notebook.engine.runs import Origin
+from flyte_notebook.engine.settings import Origin
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

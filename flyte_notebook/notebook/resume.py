@@ -17,7 +17,7 @@ from flyte_notebook.record.store import open_store
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from flyte_notebook.engine.runs import Origin
+    from flyte_notebook.engine.settings import Origin
     from flyte_notebook.record import model
     from flyte_notebook.record.journal import Journal
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from flyte_notebook.engine.runs import Origin
+    from flyte_notebook.engine.settings import Origin
 
 _UNTOUCHED = object()
 _STORES = ("STORE_NAME", "STORE_GLOBAL")

@@ -18,7 +18,8 @@ from flyte_notebook import errors
 from flyte_notebook.api.run import Run
 from flyte_notebook.engine.bridge import patch_loop
 from flyte_notebook.engine.cell import open_cell
-from flyte_notebook.engine.runs import Origin, live_runs
+from flyte_notebook.engine.runs import live_runs
+from flyte_notebook.engine.settings import Origin
 from tests.loops import begun, interrupted, once_begun, run_async
 
 env = flyte.TaskEnvironment("endings")

@@ -8,7 +8,7 @@ import sys
 
 import flyte_notebook as flyte
 from flyte_notebook.engine.cell import open_cell
-from flyte_notebook.engine.runs import Settings
+from flyte_notebook.engine.settings import Settings
 from tests.loops import run_async
 
 env = flyte.TaskEnvironment("printing")
