@@ -60,9 +60,20 @@ class Cell:
                     raise errors.ActionAbortedError(
                         f"{first_name} was called after its cell had ended: await it in the cell that makes it"
                     )
-                self.run = LiveRun(first_name, self._settings, self._origin, self.loop, self.recovery, self._within)
-                self.run.owner = self._owner
+                self._begin(LiveRun(first_name, self._settings, self._origin, self.loop, self.recovery, self._within))
+        assert self.run is not None
         return self.run.root
+
+    def _begin(self, run: LiveRun) -> None:
+        # Before it begins: whatever is raised meanwhile, the end of the cell ends it.
+        self.run = run
+        run.owner = self._owner
+        try:
+            run.begin()
+        except errors.JournalError:
+            if not run.begun:
+                self.run = None
+            raise
 
     def result(self, value: Any, interface: Interface | None = None) -> None:
         """Keep `value` as the outputs of the run; what cannot be pickled is kept as its preview only."""
@@ -166,15 +177,14 @@ async def open_cell(
                 yield cell
         except (asyncio.CancelledError, Ended) as error:
             instead = await cell.take_cancellation()
-            await _finish(cell, Phase.ABORTED, _cancelled_record(cell))
+            await _finish(cell, *_outcome(cell, error))
             raise (instead or error) from None
+        except GeneratorExit:
+            # Nothing can be awaited any more.
+            raise
         except BaseException as error:
             await cell.take_cancellation()
-            if isinstance(error, KeyboardInterrupt) and cell.interrupted:
-                # A blocking call inside the cell passes the interrupt on in this form.
-                await _finish(cell, Phase.ABORTED, _cancelled_record(cell))
-            else:
-                await _finish(cell, Phase.FAILED, failures.recorded(error))
+            await _finish(cell, *_outcome(cell, error))
             raise
         else:
             instead = await cell.take_cancellation()
@@ -189,6 +199,8 @@ async def open_cell(
                 raise cell.interrupt()
         finally:
             cell._closed = True
+            if cell.run is not None:
+                cell.run.give_up(_cancelled_record(cell))
             with contextlib.suppress(ValueError):  # closed from another context, as when a loop is torn down
                 leave(token)
 
@@ -219,7 +231,12 @@ async def _finish(cell: Cell, phase: Phase, error: ErrorRecord | None) -> None:
         return
     outputs = cell.outputs if phase is Phase.SUCCEEDED else None
     if isinstance(outputs, Draft):
-        outputs = await sealed(outputs, cell.run.store.blobs, f"The result of {cell.run.name}")
+        try:
+            outputs = await sealed(outputs, cell.run.store.blobs, f"The result of {cell.run.name}")
+        except BaseException as lost:
+            phase, error = _outcome(cell, lost)
+            await cell.run.finish(phase, None, error)
+            raise
     try:
         await cell.run.finish(phase, outputs, error)
     except errors.JournalError as lost:
@@ -236,6 +253,14 @@ def _consequence(error: BaseException | None) -> bool:
     )
 
 
-def _cancelled_record(cell: Cell) -> ErrorRecord:
-    reason = "interrupted" if cell.interrupted else "cancelled"
+def _outcome(cell: Cell, error: BaseException) -> tuple[Phase, ErrorRecord]:
+    """How the run of a cell ends that ends in `error`."""
+    if isinstance(error, asyncio.CancelledError | Ended | KeyboardInterrupt):
+        # The one for the other where the cell blocks, and where somebody else handles the signal.
+        return Phase.ABORTED, _cancelled_record(cell, interrupted=isinstance(error, KeyboardInterrupt))
+    return Phase.FAILED, failures.recorded(error)
+
+
+def _cancelled_record(cell: Cell, interrupted: bool = False) -> ErrorRecord:
+    reason = "interrupted" if cell.interrupted or interrupted else "cancelled"
     return ErrorRecord(code="Aborted", message=reason, kind="user", traceback="")

@@ -93,6 +93,8 @@ class LiveRun:
         """How often the owner was cancelled for that: it takes as many back."""
         self.phase = Phase.RUNNING
         self.started_at = _started()
+        self.begun = False
+        """Set when its first row goes on record: from then on it needs an end."""
         self._generation = forks.generation
         self._fingerprints: dict[Any, Fingerprint] = {}
         self.seen: set[str] = set()
@@ -101,31 +103,39 @@ class LiveRun:
         self.pace = Pace(self.loop, self.store.journal)
         self.unrecorded = False
         """Set when the journal has failed."""
+        self._origin = origin
+        self._within = within
+
+    def begin(self) -> None:
+        """Put it on record. From here on, whatever is raised, `finish` or `give_up` has to be called.
+
+        Raises:
+            JournalError: it could not be recorded: there is no run.
+        """
+        origin, recovery = self._origin, self.recovery
         live_runs[self.name] = self
         watch.add(self)
+        asked = {name: True for name in ("keep", "cell") if getattr(recovery, name, False)}
+        self.begun = True
         try:
-            self._begin(origin, within)
-        except BaseException:
+            self.publish(
+                events.RunStarted(
+                    self.name,
+                    self.started_at,
+                    origin.notebook,
+                    origin.cell_id,
+                    origin.source,
+                    recovery.run if recovery is not None else None,
+                    self.settings.hide,
+                    self.settings.recorded() | asked,
+                    origin.execution,
+                    self._within,
+                )
+            )
+        except JournalError:
+            self.begun = False
             self._forget()
             raise
-
-    def _begin(self, origin: Origin, within: str | None) -> None:
-        recovery = self.recovery
-        asked = {name: True for name in ("keep", "cell") if getattr(recovery, name, False)}
-        self.publish(
-            events.RunStarted(
-                self.name,
-                self.started_at,
-                origin.notebook,
-                origin.cell_id,
-                origin.source,
-                recovery.run if recovery is not None else None,
-                self.settings.hide,
-                self.settings.recorded() | asked,
-                origin.execution,
-                within,
-            )
-        )
 
     def _free_name(self, wanted: str | None, first_name: str) -> str:
         """The name that was asked for, unless it is taken; else the first task's with six random characters."""
@@ -224,15 +234,38 @@ class LiveRun:
             if self.root.stopped:
                 await end_strays(self.root)
         finally:
-            self.phase = phase
             try:
-                self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
+                self._end(phase, outputs, error)
                 await asyncio.shield(asyncio.wrap_future(self.store.journal.flush()))
             finally:
                 self._forget()
-                self.crossings.end(self.name)
-                for hook in tuple(settled):
-                    await hook(self)
+                await self._settle()
+
+    def give_up(self, error: ErrorRecord) -> None:
+        """End it here and now, if it has not ended: its code is never resumed."""
+        if self.name not in live_runs:
+            return
+        self._end(Phase.ABORTED, None, error)
+        self._forget()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
+            self.root.open = False
+            self.root.cancel_children()
+            self.loop.call_soon_threadsafe(self._settle_by_itself)
+
+    def _settle_by_itself(self) -> None:
+        self._settling = self.loop.create_task(self._settle())
+
+    def _end(self, phase: Phase, outputs: Encoded | None, error: ErrorRecord | None) -> None:
+        """Put the end on record, once."""
+        if not self.phase.terminal:
+            self.phase = phase
+            if self.begun:
+                self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
+
+    async def _settle(self) -> None:
+        self.crossings.end(self.name)
+        for hook in tuple(settled):
+            await hook(self)
 
 
 def _started() -> float:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import contextlib
 import inspect
 import linecache
@@ -62,6 +63,7 @@ class CellBlock:
         self.value: Any = None
         self._engine: engine_cell.Cell
         self._opened: AbstractAsyncContextManager[engine_cell.Cell]
+        self._task: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Self:
         """Bind the names and open the cell.
@@ -83,6 +85,9 @@ class CellBlock:
             recovery=await self._recovery(words),
         )
         self._engine = await self._opened.__aenter__()
+        self._task = asyncio.current_task()
+        if self._task is not None:
+            self._task.add_done_callback(self._left)
         _current.set(self)
         return self
 
@@ -91,6 +96,8 @@ class CellBlock:
     ) -> bool:
         """End the run; exceptions of the body keep only the frames of the user's code."""
         __tracebackhide__ = True
+        if self._task is not None:
+            self._task.remove_done_callback(self._left)
         sources.remember(self.shell, self.where)
         failed = True
         try:
@@ -103,6 +110,12 @@ class CellBlock:
         if error is not None:
             prune(error)
         return False
+
+    def _left(self, task: asyncio.Task[Any]) -> None:
+        """The cell is over, and its block was not: between its last statement and the block's end Python may raise, too."""
+        closing = self.__aexit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        self._closing = asyncio.ensure_future(closing)
+        self._closing.add_done_callback(lambda closed: closed.cancelled() or closed.exception())
 
     async def _recovery(self, words: Words) -> Recovery | None:
         wanted, keep = words.values.get("--resume"), "--keep" in words.switches

@@ -86,6 +86,11 @@ class Tree:
         self.ended = event.at
         self.phase = event.phase
         self.error = clip(event.error.summary, 200) if event.error is not None else None
+        for node in self.nodes:
+            # As on record: what was cut off before it could say how it ended, ended with its run.
+            if node.phase is not None and not node.phase.terminal:
+                node.phase, node.end = Phase.ABORTED, event.at
+                self._touch(node)
 
     def _submitted(self, event: events.ActionSubmitted) -> None:
         if event.id in self._by_id:

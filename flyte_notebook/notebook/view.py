@@ -128,9 +128,19 @@ class _Shown:
             self._live = self._view()
             if self._live is not None:
                 self._live.start()
-        except Exception as error:  # noqa: BLE001 - a front end can fail in any way, and the run must go on
-            self._live = None
+        except BaseException as error:
+            self._take_away()
+            if not isinstance(error, Exception):
+                raise
+            # A front end can fail in any way, and the run must go on.
             frontend.remark(f"no live view: {type(error).__name__}: {error} (`%flyte doctor` says more)")
+
+    def _take_away(self) -> None:
+        """The live view, whatever there is of it."""
+        live, self._live = self._live, None
+        if live is not None:
+            with contextlib.suppress(Exception):
+                live.close()
 
     def _view(self) -> Live | None:
         if self._there is not None:
@@ -156,12 +166,8 @@ class _Shown:
 
     def _end(self, phase: Phase) -> None:
         """What could not be recorded does not come to this tree, but it has ended."""
-        at = events.now()
-        for node in self.tree.nodes:
-            if node.id is not None and node.phase is not None and not node.phase.terminal:
-                self.apply(events.ActionEnded(self.tree.run, node.id, Phase.ABORTED, at))
         lost = ErrorRecord("RecordLost", "the store could not be used any more while it went on", "system", "")
-        self.apply(events.RunEnded(self.tree.run, phase, at, None, lost))
+        self.apply(events.RunEnded(self.tree.run, phase, events.now(), None, lost))
 
     def finish(self) -> None:
         """Replace the live view by the finished tree."""
@@ -170,7 +176,11 @@ class _Shown:
                 self._show_finished()
             else:
                 self._live.replace(self._show_finished)
-        except Exception:  # noqa: BLE001 - as above: the run's result must reach its caller
+        except BaseException as error:
+            self._take_away()
+            if not isinstance(error, Exception):
+                raise
+            # As above: the run's result must reach its caller.
             _log.exception("the finished tree of %s cannot be shown", self.tree.run)
 
     def _show_finished(self) -> None:

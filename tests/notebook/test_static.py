@@ -242,7 +242,7 @@ def test_a_huge_run_saves_its_failures_and_its_upper_levels_and_says_what_is_mis
     assert {"main", "report"} <= {row["n"] for row in rows}
     assert [row["x"] for row in rows if row.get("s") == "FAILED"] == ["ValueError: bad row 7"]
     assert [row["g"] for row in rows if row["k"] == "group"] == [{"SUCCEEDED": 2999, "FAILED": 1}]
-    assert bundle["run"]["counts"] == {"RUNNING": 2, "SUCCEEDED": 2999, "FAILED": 1}
+    assert bundle["run"]["counts"] == {"ABORTED": 2, "SUCCEEDED": 2999, "FAILED": 1}
 
 
 def test_a_task_whose_calls_are_left_out_says_how_many_there_were() -> None:

@@ -219,3 +219,9 @@ def test_no_room_for_rows_means_no_rows() -> None:
     tree = tree_of(*(submitted(str(number)) for number in range(4)))
     assert tree.take(-2) == tree.take(0) == tree.snapshot(-2) == []
     assert [row["i"] for row in tree.take()] == [0, 1, 2, 3]
+
+
+def test_what_has_not_ended_ends_with_its_run():
+    tree = tree_of(submitted("a"), events.RunEnded(RUN, Phase.ABORTED, 1003.0))
+    (row,) = tree.snapshot()
+    assert (row["s"], row["e"]) == ("ABORTED", 3000.0)

@@ -1,0 +1,144 @@
+"""An interrupt, or whatever else, while a run begins, its tree is made, or its end is shown: the run has its end."""
+
+from __future__ import annotations
+
+import ast
+import os
+import random
+import time
+
+import pytest
+
+from flyte_notebook.engine.runs import live_runs
+from flyte_notebook.notebook import view
+from tests.notebook.kernels import RUN_MIME, kernel
+
+TASK = """%%flyte interrupted
+import asyncio
+@env.task
+async def main(seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return 1
+"""
+CELL = TASK + "await main({})"
+SEED = int(os.environ.get("FLYTE_NOTEBOOK_SEED", "8"))
+
+
+# --- what fails where, in this process --------------------------------------------------------------------------------
+
+
+class Fragile:
+    """A live view that breaks where it is told to."""
+
+    def __init__(self, breaks, error):
+        self._breaks, self._error = breaks, error
+        self.closed = False
+
+    def at(self, where):
+        if where == self._breaks:
+            raise self._error("broken")
+
+    def start(self):
+        self.at("start")
+
+    def replace(self, show_finished):
+        self.at("replace")
+        show_finished()
+        self.close()
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def fragile(monkeypatch):
+    def make(breaks, error):
+        made = Fragile(breaks, error)
+        monkeypatch.setattr(view._Shown, "_view", lambda _: made.at("view") or made)
+        return made
+
+    return make
+
+
+@pytest.mark.parametrize("breaks", ["view", "start", "replace"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, ImportError])
+def test_a_run_ends_whatever_is_raised_where_its_tree_is_made_or_finished(shell, fragile, breaks, error):
+    made = fragile(breaks, error)
+    shell.run(CELL.format(0.0))
+    assert live_runs == {}
+    (run,) = shell.result("flyte.runs()")
+    if issubclass(error, Exception) or breaks == "replace":
+        assert run.phase == "SUCCEEDED"
+    else:
+        assert run.phase == ("ABORTED" if error is KeyboardInterrupt else "FAILED")
+    assert made.closed == (breaks != "view")
+    fragile("", None)
+    shell.ok("%%flyte --resume\nassert await main(0.0) == 1")
+    assert shell.result("flyte.runs()[0].phase") == "SUCCEEDED"
+
+
+SKIPS_ITS_END = """
+import sys
+def skips_the_end(frame, event, _):
+    if event == "line" and skips_the_end.left:
+        frame.f_trace_opcodes = True
+        skips_the_end.left = False
+    elif event == "opcode":
+        frame.f_trace = None
+        sys.settrace(None)
+        raise KeyboardInterrupt
+    return skips_the_end
+def interrupt_at_the_end():
+    skips_the_end.left = True
+    frame = sys._getframe(1)
+    frame.f_trace = skips_the_end
+    sys.settrace(lambda *_: None)
+"""
+
+
+def test_a_run_ends_although_an_interrupt_comes_between_the_last_statement_and_the_end_of_the_cell(shell):
+    """Python runs no `__aexit__` then."""
+    shell.ok(SKIPS_ITS_END)
+    outcome = shell.run(f"{TASK}\nawait main(0.0)\ninterrupt_at_the_end()")
+    assert isinstance(outcome.error, KeyboardInterrupt)
+    shell.ok("import asyncio; await asyncio.sleep(0.1)")
+    assert live_runs == {}
+    assert shell.result("flyte.runs()[0].phase") == "ABORTED"
+    shell.ok("%%flyte --resume\nassert await main(0.0) == 1")
+
+
+# --- signals, in real kernels -----------------------------------------------------------------------------------------
+
+DELAYS = [0.004 * number for number in range(2, 26)]
+PLACES = {
+    "awaited": CELL.format(60.0),
+    "run": "flyte.run(main, seconds=60.0)",
+    "run.aio": "await flyte.run.aio(main, seconds=60.0)",
+    "magic": "get_ipython().run_cell_magic('flyte', '', 'await main(60.0)')",
+}
+
+
+def swept():
+    """Where and when: all, or a few that the seed draws."""
+    every = [(place, delay) for place in PLACES for delay in DELAYS]
+    return every if os.environ.get("FLYTE_NOTEBOOK_SOAK") else random.Random(SEED).sample(every, 8)
+
+
+@pytest.mark.parametrize(("place", "delay"), swept())
+def test_an_interrupt_while_the_first_run_of_a_kernel_begins_ends_it(place, delay, tmp_path) -> None:
+    """The first one imports the widgets."""
+    with kernel(FLYTE_NOTEBOOK_HOME=str(tmp_path / "home")) as fresh:
+        if place != "awaited":
+            assert fresh.run(TASK).status == "ok"
+        cell = fresh.start(PLACES[place])
+        time.sleep(delay)
+        fresh.interrupt()
+        went_on = fresh.start("print('next')")
+        fresh.finish(cell)
+        fresh.finish(went_on)
+        assert cell.status == "error"
+        runs = fresh.run("import flyte_notebook\n[(str(run.phase), run.live is None) for run in flyte_notebook.runs()]")
+        assert ast.literal_eval(runs.result or "") in ([], [("ABORTED", True)])
+        after = fresh.run(TASK + "await main(0.0)")
+        assert (after.status, after.result) == ("ok", "1")
+        assert after.displays(RUN_MIME)[0]["run"]["phase"] == "SUCCEEDED"
