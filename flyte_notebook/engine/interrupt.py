@@ -21,6 +21,7 @@ from typing import Any
 
 from flyte_notebook.engine.context import background
 from flyte_notebook.engine.failures import is_plumbing
+from flyte_notebook.record import whole
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -35,6 +36,9 @@ class _Entry:
     raises: bool
     """Turns the interrupt into a KeyboardInterrupt that ends what is being run."""
 
+
+_INSISTS = 3
+"""So many signals that nobody could act on end even what must not be cut in two."""
 
 _STEP = asyncio.Handle._run.__code__
 """Below it on the stack is the loop, and above it what a task does until its next await."""
@@ -203,12 +207,22 @@ class _Interrupts:
         if _is_ipykernels(self._previous) and not any(entry.raises for entry in self._entries):
             assert callable(self._previous)
             self._previous(signum, frame)
-        if frame is not None and is_plumbing(frame.f_code.co_filename):
-            # In the middle of our own work, and what that holds must stay whole.
-            if any(_inside_task(entry.loop) for entry in self._entries):
-                self._later.resumed(frame, self._reach)
-            return
-        self._reach()
+        ours = self._ours(frame)
+        if ours is None:
+            # Once is enough: what is raised here must not be met by another on its way.
+            self._later.forget()
+            self._reach()
+        elif any(_inside_task(entry.loop) for entry in self._entries):
+            # What it holds must stay whole.
+            self._later.resumed(ours, self._reach)
+
+    def _ours(self, frame: FrameType | None) -> FrameType | None:
+        """Where the signal has met our own work: its frame, or that of what it works for."""
+        if frame is None:
+            return None
+        # A library that we have called may never return.
+        work = whole.around(frame) if self._unheard < _INSISTS else None
+        return work or (frame if is_plumbing(frame.f_code.co_filename) else None)
 
     def _reach(self) -> None:
         """The signal has met code that is not ours: raise there what ends it, if no stop would reach it soon."""

@@ -25,6 +25,7 @@ from flyte_notebook.record import events
 from flyte_notebook.record.fingerprint import Fingerprint
 from flyte_notebook.record.model import ErrorRecord, Phase
 from flyte_notebook.record.store import open_store
+from flyte_notebook.record.whole import whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -106,6 +107,7 @@ class LiveRun:
         self._origin = origin
         self._within = within
 
+    @whole
     def begin(self) -> None:
         """Put it on record. From here on, whatever is raised, `finish` or `give_up` has to be called.
 
@@ -157,6 +159,7 @@ class LiveRun:
         """True in a child that was forked since the run began: it is not its own."""
         return self._generation != forks.generation
 
+    @whole
     def publish(self, event: events.Event) -> None:
         """Put `event` on record and tell whoever listens."""
         if self.forked:
@@ -262,6 +265,7 @@ class LiveRun:
             if self.begun:
                 self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
 
+    @whole
     async def _settle(self) -> None:
         self.crossings.end(self.name)
         for hook in tuple(settled):

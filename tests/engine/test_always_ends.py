@@ -15,7 +15,7 @@ from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft
 from flyte_notebook.record.store import open_store
-from tests.loops import run_async
+from tests.loops import interrupted, run_async
 
 env = flyte.TaskEnvironment("always-ends")
 
@@ -147,3 +147,58 @@ def test_a_run_ends_whose_cell_is_never_resumed():
     assert live_runs == {}
     open_store().journal.flush().result()
     assert flyte.runs()[0].phase == "ABORTED"
+
+
+# --- an interrupt that meets libraries --------------------------------------------------------------------------------
+
+INTERRUPTS = """
+import signal
+
+def f(times, then):
+    for _ in range(times):
+        signal.raise_signal(signal.SIGINT)
+    then("went on")
+"""
+
+
+@pytest.mark.parametrize("event", [events.RunStarted, events.ActionSubmitted])
+def test_an_interrupt_does_not_cut_in_two_what_a_run_begins_with(event):
+    """A widget half imported, or a thread half started, is of no use to any later cell."""
+    done = []
+
+    async def cell():
+        with heard(event, lambda: library(INTERRUPTS)(2, done.append)):
+            async with open_cell():
+                await quick()
+                done.append("the end")
+
+    assert interrupted(cell())
+    assert done == ["went on"]
+    assert live_runs == {}
+    assert flyte.runs()[0].phase == "ABORTED"
+
+
+def test_whoever_insists_gets_out_of_a_library_that_does_not_return():
+    done = []
+
+    async def cell():
+        with heard(events.RunStarted, lambda: library(INTERRUPTS)(3, done.append)):
+            async with open_cell():
+                await quick()
+
+    assert interrupted(cell())
+    assert done == []
+    assert live_runs == {}
+    assert flyte.runs()[0].phase == "ABORTED"
+
+
+def test_an_interrupt_ends_at_once_the_library_that_a_cell_itself_has_called():
+    done = []
+
+    async def cell():
+        async with open_cell():
+            await quick()
+            library(INTERRUPTS)(1, done.append)
+
+    assert interrupted(cell())
+    assert done == []
