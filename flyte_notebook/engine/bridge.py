@@ -117,10 +117,15 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
     patch_loop(loop)
     _nesting.depth = depth + 1
     may_raise = interrupt.may_raise(interrupt.current_task())
+    task = loop.create_task(_settled(may_raise, fn, *args))
     try:
-        outcome = loop.run_until_complete(_settled(may_raise, fn, *args))
+        outcome = loop.run_until_complete(task)
     except asyncio.CancelledError:
         told(current_action())
+        raise
+    except BaseException:
+        if not task.done():
+            _drop(loop, task)
         raise
     finally:
         _nesting.depth = depth
@@ -129,6 +134,16 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
     if isinstance(outcome, KeyboardInterrupt):
         raise outcome if may_raise else asyncio.CancelledError("interrupted")
     return outcome
+
+
+def _drop(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+    """End what nobody waits for any more, before it goes on, or begins, in some later cell.
+
+    An interrupt has met something else on the loop, before the task handles interrupts or after it does.
+    """
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt, Exception):
+        loop.run_until_complete(task)
 
 
 def _due(loop: asyncio.AbstractEventLoop) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 
 import pytest
 
 import flyte_notebook as flyte
 from flyte_notebook import errors
 from flyte_notebook.engine import submit as engine_submit
+from flyte_notebook.engine.bridge import patch_loop
 from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.record import events
@@ -202,3 +204,26 @@ def test_an_interrupt_ends_at_once_the_library_that_a_cell_itself_has_called():
 
     assert interrupted(cell())
     assert done == []
+
+
+# --- an interrupt before there is a run -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [lambda: flyte.run(quick), lambda: list(flyte.map(quick, [1, 2]))], ids=["run", "map"])
+def test_an_interrupt_between_a_blocking_call_and_its_run_leaves_nothing_to_begin_later(call):
+    """The loop may be at something else just then."""
+    loop = asyncio.new_event_loop()
+    began = []
+
+    async def cell():
+        patch_loop()
+        loop.call_soon(signal.raise_signal, signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        began.append(len(flyte.runs()))
+        await asyncio.sleep(0.05)
+
+    loop.run_until_complete(cell())
+    loop.close()
+    assert live_runs == {}
+    assert [len(flyte.runs())] == began
