@@ -96,6 +96,7 @@ class Cell:
         if self.run is not None:
             # A body that has blocked the loop may just have ended: the cell must not go on with its result.
             self.run.cancel_now()
+            self.run.ending.hurry()
         elif self._owner is not None and not self._ending and not self._owner_cancelled:
             self._owner_cancelled = True
             self._owner.cancel()
@@ -229,6 +230,8 @@ def _adopted(cell: Cell, call: Call | None) -> Iterator[None]:
 async def _finish(cell: Cell, phase: Phase, error: ErrorRecord | None) -> None:
     if cell.run is None:
         return
+    if phase is Phase.ABORTED:
+        cell.run.ending.hurry()
     outputs = cell.outputs if phase is Phase.SUCCEEDED else None
     if isinstance(outputs, Draft):
         try:

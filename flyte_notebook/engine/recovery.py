@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
+from flyte_notebook.engine.runs import unwritten
 from flyte_notebook.errors import ResumeError, RunNotFoundError
 from flyte_notebook.record import events
 from flyte_notebook.record.lineage import lineage
@@ -215,6 +216,9 @@ def _history(store: Store, run: str, cell: bool) -> Iterator[Found]:
 
 def must_be_over(run: Run) -> None:
     """Raises ResumeError for a run that is going on, here or in another process."""
+    for here in unwritten():
+        if here.name == run.name:
+            raise ResumeError(f"{here.ending.explained()}. Resume it then")
     if not run.phase.terminal:
         raise ResumeError(
             f"{run.name} is still running (process {run.pid} on {run.host}): wait for it, or cancel it, and then resume it"

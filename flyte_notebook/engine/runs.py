@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flyte_notebook.engine import forks
 from flyte_notebook.engine.context import Call, Node, background
 from flyte_notebook.engine.crossings import Crossings
+from flyte_notebook.engine.ending import Ending
 from flyte_notebook.engine.executors import Slots
 from flyte_notebook.engine.pace import Pace
 from flyte_notebook.engine.settings import Origin
@@ -29,13 +30,14 @@ from flyte_notebook.record.whole import whole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
     from flyte_notebook.engine.recovery import Recovery
     from flyte_notebook.engine.settings import Settings
     from flyte_notebook.record.codec import Encoded
 
 live_runs: dict[str, LiveRun] = {}
-"""The runs of this process that have not ended, by name."""
+"""The runs of this process that have not ended, or whose end is not on record yet, by name."""
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -82,6 +84,7 @@ class LiveRun:
         self.numbering = threading.Lock()
         """Held while a call is numbered among its equals."""
         self.root = Node(self, None, 0)
+        self.ending = Ending(self.name, self.loop, self.store.journal.path)
         self.slots = Slots(settings.max_action_concurrency)
         self.crossings = Crossings()
         self.calls: dict[str, Call] = {}
@@ -104,7 +107,7 @@ class LiveRun:
         self.pace = Pace(self.loop, self.store.journal)
         self.unrecorded = False
         """Set when the journal has failed."""
-        self._origin = origin
+        self.origin = origin
         self._within = within
 
     @whole
@@ -114,7 +117,7 @@ class LiveRun:
         Raises:
             JournalError: it could not be recorded: there is no run.
         """
-        origin, recovery = self._origin, self.recovery
+        origin, recovery = self.origin, self.recovery
         live_runs[self.name] = self
         watch.add(self)
         asked = {name: True for name in ("keep", "cell") if getattr(recovery, name, False)}
@@ -136,7 +139,8 @@ class LiveRun:
             )
         except JournalError:
             self.begun = False
-            self._forget()
+            watch.remove(self)
+            live_runs.pop(self.name, None)
             raise
 
     def _free_name(self, wanted: str | None, first_name: str) -> str:
@@ -148,11 +152,6 @@ class LiveRun:
         except RunNotFoundError:
             return wanted if wanted not in live_runs else _fresh_name(wanted)
         return _fresh_name(wanted)
-
-    def _forget(self) -> None:
-        """It is alive no more."""
-        watch.remove(self)
-        live_runs.pop(self.name, None)
 
     @property
     def forked(self) -> bool:
@@ -214,6 +213,7 @@ class LiveRun:
             return
         if self.phase.terminal:
             return
+        self.ending.hurry()
         insist = self.cancelled is not None or not self.root.open
         self.cancelled = self.cancelled or Stop(self.root)
         self.cancelled.ask(insist=insist)
@@ -227,6 +227,9 @@ class LiveRun:
     async def finish(self, phase: Phase, outputs: Encoded | None = None, error: ErrorRecord | None = None) -> None:
         """End the run: nothing of it is left running, and all of it is committed when this returns.
 
+        One that was stopped is let go of when its record takes long: that is written meanwhile, and until then it counts
+        as under way.
+
         Raises:
             JournalError: the record could not be written.
         """
@@ -239,17 +242,20 @@ class LiveRun:
         finally:
             try:
                 self._end(phase, outputs, error)
-                await asyncio.shield(asyncio.wrap_future(self.store.journal.flush()))
             finally:
-                self._forget()
-                await self._settle()
+                try:
+                    await self.ending.written(self._let_go())
+                finally:
+                    await self._settle()
 
     def give_up(self, error: ErrorRecord) -> None:
         """End it here and now, if it has not ended: its code is never resumed."""
-        if self.name not in live_runs:
+        if self.phase.terminal:
             return
-        self._end(Phase.ABORTED, None, error)
-        self._forget()
+        try:
+            self._end(Phase.ABORTED, None, error)
+        finally:
+            self._let_go()
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs any more
             self.root.open = False
             self.root.cancel_children()
@@ -265,11 +271,23 @@ class LiveRun:
             if self.begun:
                 self.publish(events.RunEnded(self.name, phase, events.now(), outputs, error))
 
+    def _let_go(self) -> Future[None]:
+        """The future is done when all of it is committed, and the run forgotten."""
+        watch.remove(self)
+        committed = self.store.journal.flush()
+        committed.add_done_callback(lambda _: live_runs.pop(self.name, None))
+        return committed
+
     @whole
     async def _settle(self) -> None:
         self.crossings.end(self.name)
         for hook in tuple(settled):
             await hook(self)
+
+
+def unwritten() -> list[LiveRun]:
+    """The runs of this process that have ended and whose record is still being written."""
+    return [run for run in tuple(live_runs.values()) if run.ending.being_written]
 
 
 def _started() -> float:

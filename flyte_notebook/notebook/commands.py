@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import StdinNotImplementedError, UsageError
 
 from flyte_notebook.api import run as handle
-from flyte_notebook.engine.runs import live_runs
+from flyte_notebook.engine.runs import live_runs, unwritten
 from flyte_notebook.errors import BaseRuntimeError, FlyteNotebookError
 from flyte_notebook.notebook import finished
 from flyte_notebook.notebook.options import Argument, Command, Option, Words, recent_runs
@@ -127,11 +127,14 @@ def _show(shell: InteractiveShell, words: Words) -> None:
 
 def _cancel(shell: InteractiveShell, words: Words) -> None:
     name = words.positional()
-    if name is None and not live_runs:
+    going_on = [run for run in tuple(live_runs.values()) if not run.phase.terminal]
+    if not any(run.name.startswith(name or "") for run in going_on):
+        _must_be_written(name)
+    if name is None and not going_on:
         raise UsageError("no run is going on in this kernel")
     # Of the many runs on record with this beginning, only those that go on can be meant.
-    going_on = [run for run in tuple(live_runs.values()) if run.name.startswith(name or "")]
-    run = going_on[-1] if name is None or len(going_on) == 1 else live_runs.get(_chosen(words).name)
+    meant = [run for run in going_on if run.name.startswith(name or "")]
+    run = meant[-1] if name is None or len(meant) == 1 else live_runs.get(_chosen(words).name)
     if run is None:
         raise UsageError(f"{name} is not going on in this kernel. {_going_on()}")
     run.cancel()
@@ -139,7 +142,15 @@ def _cancel(shell: InteractiveShell, words: Words) -> None:
 
 
 def _going_on() -> str:
-    return f"Going on here: {', '.join(live_runs)}." if live_runs else "No run is."
+    names = [run.name for run in tuple(live_runs.values()) if not run.phase.terminal]
+    return f"Going on here: {', '.join(names)}." if names else "No run is."
+
+
+def _must_be_written(name: str | None) -> None:
+    """Raises UsageError for a run that has ended, and is not on record yet, or not as ended."""
+    for run in unwritten():
+        if run.name.startswith(name or ""):
+            raise UsageError(run.ending.explained())
 
 
 def _resume(shell: InteractiveShell, words: Words) -> Any:
@@ -258,6 +269,7 @@ def _chosen(words: Words, index: int = 0) -> Run:
     """
     journal = open_store().journal
     name = words.positional(index)
+    _must_be_written(name)
     if name is not None:
         return journal.find(name)
     latest = journal.runs(1)

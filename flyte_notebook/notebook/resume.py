@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from IPython.core.error import UsageError
 
 from flyte_notebook.engine.recovery import Recovery
+from flyte_notebook.engine.runs import unwritten
 from flyte_notebook.errors import ResumeError, RunNotFoundError
 from flyte_notebook.notebook import frontend, sources
 from flyte_notebook.record.model import Phase
@@ -46,6 +47,7 @@ def resumable(shell: InteractiveShell, wanted: str, where: Origin) -> model.Run:
         UsageError: there is none; it names candidates.
     """
     journal = open_store().journal
+    _must_be_written(wanted, where)
     if wanted:
         try:
             return journal.find(wanted)
@@ -57,6 +59,15 @@ def resumable(shell: InteractiveShell, wanted: str, where: Origin) -> model.Run:
         raise UsageError(f"nothing to resume: no run of this notebook is on record. {_candidates(journal)}")
     last = candidates[0]
     return _spokesman([last, *(run for run in candidates if run is not last and run.beside(last))])
+
+
+def _must_be_written(wanted: str, where: Origin) -> None:
+    """Raises UsageError while the run that is meant is still being written: it may not even be on record."""
+    for run in unwritten():
+        its = run.origin
+        here = its.notebook == where.notebook and where.cell_id in (None, its.cell_id)
+        if run.name.startswith(wanted) if wanted else here:
+            raise UsageError(f"{run.ending.explained()}. Resume it then")
 
 
 def _spokesman(runs: list[model.Run]) -> model.Run:

@@ -142,8 +142,9 @@ class Tree:
         if node.begin is None and event.phase is Phase.SUCCEEDED:
             node.begin = event.at
         if event.cached or event.recovered:
+            already = node.recovered
             node.cached, node.recovered, node.source = event.cached, event.recovered, event.source_run
-            self.recovered += event.recovered
+            self.recovered += event.recovered and not already
         output = event.output
         if output is not None:
             # A tree must not hold on to large values until someone looks, and most rows are never looked at.

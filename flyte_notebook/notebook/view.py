@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flyte_notebook.engine import runs
+from flyte_notebook.engine.ending import blocked
 from flyte_notebook.errors import FlyteNotebookError
 from flyte_notebook.notebook import finished, frontend
 from flyte_notebook.notebook.detail import Material, detail, look_up
@@ -32,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 """Seconds that the end of a run waits for the last of its events to be committed."""
+WAITING = 1.0
+"""Seconds after which it is said that a run has to wait until it is on record: nothing else would be seen of it."""
 
 
 class Live(Protocol):
@@ -116,9 +120,16 @@ class _Shown:
     def __init__(self, shell: InteractiveShell, started: events.RunStarted, there: Elsewhere | None) -> None:
         self.tree = Tree(started.run)
         self.tree.apply(started)
-        self.apply = self.tree.apply
+        self._applying = threading.Lock()
+        self._complete = False
+        """Set when the tree has been told of all that happened, ahead of the journal."""
         self._shell = shell
-        self._store = runs.live_runs[started.run].store
+        run = runs.live_runs[started.run]
+        self._store = run.store
+        self._on_record = False
+        if there is None:
+            # In the context of the cell, where it is printed; on the loop, of which this may not be the thread.
+            run.loop.call_soon_threadsafe(run.loop.call_later, WAITING, self._say_if_it_waits)
         self._there = there
         self._live: Live | None = None
 
@@ -156,13 +167,37 @@ class _Shown:
             return TerminalView(self.tree)
         return None
 
+    def apply(self, event: events.Event) -> None:
+        """Take in what is committed."""
+        self._on_record = True
+        with self._applying:
+            if not self._complete:
+                self.tree.apply(event)
+
+    def _say_if_it_waits(self) -> None:
+        if not self._on_record and self.tree.ended is None:
+            frontend.remark(f"{self.tree.run} waits for the journal: {blocked(self._store.journal.path)}")
+
     async def whole(self, run: runs.LiveRun, patience: float) -> None:
-        """Wait until the tree has seen the run's end: its last events come from the journal's thread."""
+        """Wait until the tree has seen the run's end: its last events come from the journal's thread.
+
+        Or from memory, when the run was stopped and the journal takes long.
+        """
+        if run.ending.being_written:
+            self._ahead(run)
+            return
         deadline = events.now() + patience
         while self.tree.ended is None and not run.unrecorded and events.now() < deadline:  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.001)
         if self.tree.ended is None:
             self._end(run.phase)
+
+    def _ahead(self, run: runs.LiveRun) -> None:
+        with self._applying:
+            self._complete = True
+        for event in run.store.journal.pending(run.name):
+            self.tree.apply(event)
+        frontend.remark(run.ending.explained())
 
     def _end(self, phase: Phase) -> None:
         """What could not be recorded does not come to this tree, but it has ended."""

@@ -66,6 +66,10 @@ class Journal:
         """A future that is done when everything appended before is committed; it fails with JournalError."""
         return self._writer.flush()
 
+    def pending(self, run: str) -> list[Event]:
+        """The last events of a run, in order: all that `events.committed` has perhaps not told yet."""
+        return self._writer.pending(run)
+
     def close(self) -> None:
         """Commit what is left and let go of the file; returns when that is done. Queries go on working."""
         self._writer.close()

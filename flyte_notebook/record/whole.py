@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 _codes: set[CodeType] = set()
+_pauses: set[CodeType] = set()
 
 
 def whole(function: F) -> F:
@@ -22,10 +23,18 @@ def whole(function: F) -> F:
     return function
 
 
+def pausing(function: F) -> F:
+    """Wherever this function is called, it only waits: an interrupt may be raised in it."""
+    _pauses.add(function.__code__)
+    return function
+
+
 def around(frame: FrameType | None) -> FrameType | None:
     """The outermost such function that `frame` runs in; None: there is none."""
     found = None
     while frame is not None:
+        if frame.f_code in _pauses and found is None:
+            return None
         if frame.f_code in _codes:
             found = frame
         frame = frame.f_back

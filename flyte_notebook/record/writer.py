@@ -22,6 +22,7 @@ from flyte_notebook.record.events import ActionEnded
 from flyte_notebook.record.gate import gate
 from flyte_notebook.record.ledger import Ledger, NotRecordedHereError
 from flyte_notebook.record.underway import Underway
+from flyte_notebook.record.whole import pausing, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,8 @@ class Writer:
         # A deque and not a queue.Queue: appending must not wait for a lock that the writer holds.
         self._queue: deque[Event | Future[None]] = deque()
         self._batch: list[Event | Future[None]] = []
+        self._told: list[Event] = []
+        """What is committed, while the views are told of it."""
         self._underway = Underway()
         self._failure: JournalError | None = None
         self._closed = False
@@ -117,8 +120,12 @@ class Writer:
         if not self._awake:
             self._wake()
         if len(self._queue) > _FULL and threading.current_thread() is not self._thread:
-            # Its outcome is that of the next append.
-            self.flush().exception()
+            self._wait_for_room()
+
+    @pausing
+    def _wait_for_room(self) -> None:
+        # Its outcome is that of the next append.
+        self.flush().exception()
 
     def late(self) -> bool:
         """True while something that was appended waits for its commit for so long that new work had better wait."""
@@ -128,6 +135,7 @@ class Writer:
         """True while something that was appended waits for its commit for as long as is promised."""
         return self._awake and (self._slow or time.perf_counter() - self._oldest > _PROMISE) and self._failure is None
 
+    @whole
     def flush(self) -> Future[None]:
         """A future that is done when everything appended so far is committed; it fails with JournalError."""
         future: Future[None] = Future()
@@ -149,6 +157,13 @@ class Writer:
     def reusable(self, cache_key: str) -> ActionEnded | None:
         """The newest success with this key among what has been appended and may not be committed yet."""
         return self._underway.get(cache_key)
+
+    def pending(self, run: str) -> list[Event]:
+        """What of `run` was appended and the views have perhaps not been told of, in order."""
+        # An event is in the next of the three before it leaves the one before: copied in this order, none is missed.
+        queue, batch, told = self._queue.copy(), self._batch[:], self._told[:]
+        found = {id(event): event for event in (*told, *batch, *queue) if not isinstance(event, Future)}
+        return [event for event in found.values() if event.run == run]
 
     def close(self) -> None:
         """Commit what is left and end the thread. Appending is an error from here on."""
@@ -236,19 +251,21 @@ class Writer:
                 self._refuse()
                 return
             self._underway.remove(self._batch)
-            self._batch = []
+            self._told, self._batch = taken, []
             for future in waiting:
                 # False when whoever waited has given up.
                 if future.set_running_or_notify_cancel():
                     future.set_result(None)
             self._publish(taken)
+            self._told = []
             if taken and self._ledger.access.overgrown():
                 self._checkpoint()
 
     def _gather(self) -> None:
         queue, batch = self._queue, self._batch
         while queue and len(batch) < _BATCH:
-            batch.append(queue.popleft())
+            batch.append(queue[0])
+            queue.popleft()
 
     def _take(self, taken: list[Event], waiting: list[Future[None]]) -> None:
         take = self._ledger.take

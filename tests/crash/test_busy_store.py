@@ -16,9 +16,12 @@ import pytest
 
 import flyte_notebook as flyte
 from flyte_notebook import errors
-from flyte_notebook.engine.runs import live_runs
+from flyte_notebook.engine import ending
+from flyte_notebook.engine.cell import open_cell
+from flyte_notebook.engine.runs import live_runs, unwritten
 from flyte_notebook.record import events, schema, writer
 from flyte_notebook.record.store import Store, open_store
+from tests.locks import locked_by_another_process
 from tests.loops import journal_caught_up, run_async
 from tests.record.journal_cases import RUN, action_id, ended, put, started, submitted
 
@@ -49,32 +52,6 @@ class Ticker:
         while True:
             await asyncio.sleep(0.01)
             self.ticks += 1
-
-
-@contextlib.contextmanager
-def locked_by_another_process(home):
-    """Another process holds the write lock of the journal."""
-    code = f"""
-        import sqlite3, sys
-        connection = sqlite3.connect({str(home / "journal.db")!r}, isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
-        print("locked", flush=True)
-        sys.stdin.read()
-        connection.execute("ROLLBACK")
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "locked\n"
-
-        def unlock():
-            with contextlib.suppress(ValueError):
-                other.stdin.close()
-            other.wait(20)
-
-        try:
-            yield unlock
-        finally:
-            unlock()
 
 
 async def run_while_locked(task, n, unlock, seconds):
@@ -131,6 +108,41 @@ def test_a_lock_that_stays_ends_the_run_in_one_clear_error_and_the_kernel_goes_o
         with pytest.raises(errors.JournalError, match=r"Another process has kept .*journal\.db locked") as caught:
             flyte.run(main, n=5_000)
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert flyte.run(main, n=10).outputs() == (45,)
+
+
+@pytest.mark.parametrize("lock", ["goes away", "stays"])
+def test_whoever_has_stopped_a_run_does_not_wait_for_the_lock(home, monkeypatch, caplog, lock):
+    monkeypatch.setattr(ending, "PATIENCE", 0.05)
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(schema, "TRIES", 40 if lock == "stays" else 1_000)
+    Store(home).journal.close()
+
+    async def go(unlock) -> str:
+        with pytest.raises(errors.ActionAbortedError):
+            async with open_cell() as opened:
+                working = asyncio.ensure_future(main(5))
+                while opened.run is None:
+                    await asyncio.sleep(0)
+                opened.run.cancel()
+                await working
+        assert opened.run.ending.being_written
+        assert unwritten() == [opened.run]
+        if lock == "goes away":
+            await asyncio.to_thread(unlock)
+        while opened.run.ending.being_written:
+            await asyncio.sleep(0.001)
+        assert live_runs == {}
+        return opened.run.name
+
+    with locked_by_another_process(home) as unlock:
+        name = run_async(go(unlock))
+    complaints = [record.getMessage() for record in caplog.records if record.name.startswith("flyte_notebook")]
+    if lock == "stays":
+        assert [f"the record of {name} is not complete: Another process" in each for each in complaints] == [True]
+    else:
+        assert complaints == []
+        assert flyte.runs()[0].phase == "ABORTED"
     assert flyte.run(main, n=10).outputs() == (45,)
 
 

@@ -146,8 +146,8 @@ def test_a_run_ends_whose_cell_is_never_resumed():
     loop.run_until_complete(waits.wait())
     loop.close()
     task.get_coro().close()
-    assert live_runs == {}
     open_store().journal.flush().result()
+    assert live_runs == {}
     assert flyte.runs()[0].phase == "ABORTED"
 
 
