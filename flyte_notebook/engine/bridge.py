@@ -119,7 +119,8 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
     may_raise = interrupt.may_raise(interrupt.current_task())
     task = loop.create_task(_settled(may_raise, fn, *args))
     try:
-        outcome = loop.run_until_complete(task)
+        with interrupt.guarding(task, may_raise):
+            outcome = loop.run_until_complete(task)
     except asyncio.CancelledError:
         told(current_action())
         raise
@@ -139,7 +140,7 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
 def _drop(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
     """End what nobody waits for any more, before it goes on, or begins, in some later cell.
 
-    An interrupt has met something else on the loop, before the task handles interrupts or after it does.
+    An interrupt has met something else on the loop, where somebody else handles it.
     """
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt, Exception):

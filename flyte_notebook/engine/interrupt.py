@@ -35,6 +35,8 @@ class _Entry:
     at_once: Callable[[], bool]
     raises: bool
     """Turns the interrupt into a KeyboardInterrupt that ends what is being run."""
+    last: bool
+    """Hears only of what nobody else does."""
 
 
 _INSISTS = 3
@@ -155,12 +157,14 @@ class _Interrupts:
         stop: Callable[[], None],
         at_once: Callable[[], bool],
         raises: bool = True,
+        last: bool = False,
     ) -> Iterator[None]:
         """Call `stop` on `loop` when SIGINT arrives inside this block.
 
         `at_once` is asked whether the code that the signal has met is the cell's own, which no stop would reach before
         its next await: then KeyboardInterrupt is raised there. `raises` says whether the block turns the stop into a
-        KeyboardInterrupt; while none does, whoever was to handle the signal before is told as well.
+        KeyboardInterrupt; while none does, whoever was to handle the signal before is told as well. `last` is who hears
+        of a signal only when nobody else is there.
 
         Does nothing in the background, outside the main thread, and where someone else (such as `asyncio.run`) handles
         SIGINT already.
@@ -169,7 +173,7 @@ class _Interrupts:
         if not here or not self._install():
             yield
             return
-        entry = _Entry(loop, stop, at_once, raises)
+        entry = _Entry(loop, stop, at_once, raises, last)
         self._entries.append(entry)
         ticker = self._tick(loop) if sys.platform == "win32" else None
         try:
@@ -201,7 +205,7 @@ class _Interrupts:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self._unheard += 1
-        for entry in tuple(self._entries):
+        for entry in [entry for entry in self._entries if not entry.last] or tuple(self._entries):
             with contextlib.suppress(RuntimeError):
                 entry.loop.call_soon_threadsafe(self._heard, entry.stop)
         if _is_ipykernels(self._previous) and not any(entry.raises for entry in self._entries):
@@ -223,6 +227,32 @@ class _Interrupts:
         # A library that we have called may never return.
         work = whole.around(frame) if self._unheard < _INSISTS else None
         return work or (frame if is_plumbing(frame.f_code.co_filename) else None)
+
+    @contextlib.contextmanager
+    def guarding(self, task: asyncio.Task[Any], raises: bool) -> Iterator[None]:
+        """While this block waits for `task`, which may hear of interrupts itself, but not from its first step to its last.
+
+        Raises:
+            KeyboardInterrupt: one came that it has not heard of; it is cancelled, unless it has ended.
+        """
+        if self._entries:
+            yield
+            return
+        came = False
+
+        def stop() -> None:
+            nonlocal came
+            came = True
+            task.cancel()
+
+        with self.catching(task.get_loop(), stop, lambda: False, raises, last=True):
+            try:
+                yield
+            except asyncio.CancelledError:
+                if not (came and raises):
+                    raise
+            if raises and (came or (self._entries and self._unheard)):
+                raise KeyboardInterrupt
 
     def _reach(self) -> None:
         """The signal has met code that is not ours: raise there what ends it, if no stop would reach it soon."""
@@ -264,5 +294,6 @@ _interrupts = _Interrupts()
 catching = _interrupts.catching
 cell_begins = _interrupts.cell_begins
 no_more_cells = _interrupts.no_more_cells
+guarding = _interrupts.guarding
 may_raise = _interrupts.may_raise
 passes_on = _interrupts.passes_on

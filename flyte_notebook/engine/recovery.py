@@ -214,11 +214,16 @@ def _history(store: Store, run: str, cell: bool) -> Iterator[Found]:
             yield from (Found(each.name, past, link) for past in store.journal.past(each.name))
 
 
+def must_be_written(run: str) -> None:
+    """Raises ResumeError for a run of this process that has ended, which is not on record yet; nor it, perhaps."""
+    for here in unwritten():
+        if here.name == run:
+            raise ResumeError(f"{here.ending.explained()}. Resume it then")
+
+
 def must_be_over(run: Run) -> None:
     """Raises ResumeError for a run that is going on, here or in another process."""
-    for here in unwritten():
-        if here.name == run.name:
-            raise ResumeError(f"{here.ending.explained()}. Resume it then")
+    must_be_written(run.name)
     if not run.phase.terminal:
         raise ResumeError(
             f"{run.name} is still running (process {run.pid} on {run.host}): wait for it, or cancel it, and then resume it"

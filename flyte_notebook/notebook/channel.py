@@ -21,7 +21,7 @@ from flyte_notebook.api.plan import Plan, plan
 from flyte_notebook.api.resume import root_call
 from flyte_notebook.api.run import Run
 from flyte_notebook.engine.context import background
-from flyte_notebook.engine.recovery import must_be_over
+from flyte_notebook.engine.recovery import must_be_over, must_be_written
 from flyte_notebook.engine.settings import Origin
 from flyte_notebook.errors import FlyteNotebookError, ResumeError
 from flyte_notebook.notebook import again, cell, view
@@ -243,6 +243,7 @@ class Resumed:
 
 def _must_have_failed(run: Run) -> None:
     """Raises ResumeError for a run that goes on or has succeeded, RunNotFoundError for one of another store."""
+    must_be_written(run.name)
     record = run.record
     must_be_over(record)
     if record.phase is Phase.SUCCEEDED:

@@ -209,21 +209,35 @@ def test_an_interrupt_ends_at_once_the_library_that_a_cell_itself_has_called():
 # --- an interrupt before there is a run -------------------------------------------------------------------------------
 
 
+def raise_it(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("handler", [signal.default_int_handler, raise_it], ids=["ours", "somebody else's"])
 @pytest.mark.parametrize("call", [lambda: flyte.run(quick), lambda: list(flyte.map(quick, [1, 2]))], ids=["run", "map"])
-def test_an_interrupt_between_a_blocking_call_and_its_run_leaves_nothing_to_begin_later(call):
-    """The loop may be at something else just then."""
+def test_an_interrupt_between_a_blocking_call_and_its_run_leaves_nothing_to_begin_later(call, handler):
+    """The loop may be at something else just then, such as a run in the background."""
     loop = asyncio.new_event_loop()
-    began = []
+    went_on, began = [], []
+
+    def else_on_the_loop():
+        signal.raise_signal(signal.SIGINT)
+        went_on.append(True)
 
     async def cell():
         patch_loop()
-        loop.call_soon(signal.raise_signal, signal.SIGINT)
+        loop.call_soon(else_on_the_loop)
         with pytest.raises(KeyboardInterrupt):
             call()
         began.append(len(flyte.runs()))
         await asyncio.sleep(0.05)
 
-    loop.run_until_complete(cell())
-    loop.close()
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        loop.run_until_complete(cell())
+    finally:
+        assert signal.signal(signal.SIGINT, before) is handler
+        loop.close()
     assert live_runs == {}
     assert [len(flyte.runs())] == began
+    assert went_on == [True] * (handler is signal.default_int_handler)
