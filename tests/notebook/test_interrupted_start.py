@@ -12,6 +12,7 @@ import pytest
 from flyte_notebook.engine.runs import live_runs
 from flyte_notebook.notebook import view
 from tests.notebook.kernels import RUN_MIME, kernel
+from tests.notebook.test_channel import Page
 
 TASK = """%%flyte interrupted
 import asyncio
@@ -119,13 +120,12 @@ PLACES = {
 }
 
 
-def swept():
-    """Where and when: all, or a few that the seed draws."""
-    every = [(place, delay) for place in PLACES for delay in DELAYS]
-    return every if os.environ.get("FLYTE_NOTEBOOK_SOAK") else random.Random(SEED).sample(every, 8)
+def few(every, number):
+    """All, or a few that the seed draws."""
+    return every if os.environ.get("FLYTE_NOTEBOOK_SOAK") else random.Random(SEED).sample(every, number)
 
 
-@pytest.mark.parametrize(("place", "delay"), swept())
+@pytest.mark.parametrize(("place", "delay"), few([(place, delay) for place in PLACES for delay in DELAYS], 8))
 def test_an_interrupt_while_the_first_run_of_a_kernel_begins_ends_it(place, delay, tmp_path) -> None:
     """The first one imports the widgets."""
     with kernel(FLYTE_NOTEBOOK_HOME=str(tmp_path / "home")) as fresh:
@@ -151,3 +151,35 @@ def test_an_interrupt_while_the_first_run_of_a_kernel_begins_ends_it(place, dela
         after = fresh.run(TASK + "await main(0.0)")
         assert (after.status, after.result) == ("ok", "1")
         assert after.displays(RUN_MIME)[0]["run"]["phase"] == "SUCCEEDED"
+
+
+# --- a run that a button begins ---------------------------------------------------------------------------------------
+
+WORKING = {
+    "awaited": "print('on')\nimport asyncio\nawait asyncio.sleep(60)",
+    "a cell": CELL.format(60.0).replace("await main", "print('on')\nawait main"),
+    "a run": "print('on')\nflyte.run(main, seconds=60.0)",
+}
+
+
+@pytest.mark.parametrize(("working", "delay"), few([(working, delay) for working in WORKING for delay in DELAYS], 6))
+def test_an_interrupt_of_a_cell_does_not_concern_the_run_that_a_button_begins(working, delay, tmp_path) -> None:
+    with kernel(FLYTE_NOTEBOOK_HOME=str(tmp_path / "home")) as fresh:
+        assert fresh.run(TASK).status == "ok"
+        assert fresh.run("%%flyte\nassert await main(0.0) == globals().get('right', 2)").status == "error"
+        fresh.run("right = 1")
+        page, subshell = Page(fresh), fresh.subshell()
+        cell = fresh.start(WORKING[working], cell_id="working")
+        fresh.until(lambda: "on" in cell.printed)
+        (failed,) = (run for run in asked(fresh, "[run.name for run in flyte.runs()]", subshell)[-1:])
+        fresh.tell(page.comm, {"type": "resume", "run": failed, "keep": True}, subshell=subshell)
+        time.sleep(delay)
+        fresh.interrupt()
+        assert fresh.finish(cell).status == "error"
+        bundle = page.wait("saved")["bundle"]
+        assert bundle[RUN_MIME]["run"]["phase"] == "SUCCEEDED"
+        assert asked(fresh, "flyte.engine.runs.live_runs") == {}
+
+
+def asked(running, expression, subshell=None):
+    return ast.literal_eval(running.finish(running.start(expression, cell_id="asks", subshell=subshell)).result or "")
