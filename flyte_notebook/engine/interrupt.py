@@ -21,6 +21,7 @@ from typing import Any
 
 from flyte_notebook.engine.context import background
 from flyte_notebook.engine.failures import is_plumbing
+from flyte_notebook.engine.later import Later
 from flyte_notebook.record import whole
 
 _Handler = Callable[[int, FrameType | None], Any] | int | None
@@ -42,72 +43,6 @@ class _Entry:
 _INSISTS = 3
 """So many signals that nobody could act on end even what must not be cut in two."""
 
-_STEP = asyncio.Handle._run.__code__
-"""Below it on the stack is the loop, and above it what a task does until its next await."""
-
-
-class _Later:
-    """Notices when the code goes on that ours was called from.
-
-    By a trace function, and not by asking again and again: a loop that calls us is hardly ever met between two calls.
-    On the main thread only.
-    """
-
-    def __init__(self) -> None:
-        self._caller: FrameType | None = None
-        self._what: Callable[[], None] | None = None
-
-    def resumed(self, frame: FrameType, what: Callable[[], None]) -> None:
-        """Call `what` in the code that has called that of `frame`, before its next line; where somebody traces: not."""
-        if self._what is None and sys.gettrace() is None and self._follow(frame):
-            self._what = what
-            sys.settrace(_no_other)
-
-    def forget(self) -> None:
-        """Do not call it any more."""
-        if self._what is not None:
-            self._what = None
-            self._unfollow()
-            if sys.gettrace() is _no_other:
-                sys.settrace(None)
-
-    def _follow(self, frame: FrameType | None) -> bool:
-        while frame is not None and is_plumbing(frame.f_code.co_filename):
-            if frame.f_code is _STEP:
-                return False  # an await: the loop has it, and acts on the signal itself
-            frame = frame.f_back
-        if frame is None:
-            return False
-        self._caller = frame
-        frame.f_trace = self._trace
-        return True
-
-    def _unfollow(self) -> None:
-        if self._caller is not None:
-            self._caller.f_trace = None
-            self._caller.f_trace_opcodes = False
-            self._caller = None
-
-    def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
-        what = self._what
-        if what is None:
-            return None
-        if event == "line":
-            # Not raised here: where a loop jumps back, Python 3.12 and 3.13 pass every `with` and `finally` by.
-            frame.f_trace_opcodes = True
-        elif event == "opcode":
-            self.forget()
-            what()
-        elif event == "return":
-            self._unfollow()
-            if not self._follow(frame.f_back):
-                self.forget()
-        return self._trace if self._caller is frame else None
-
-
-def _no_other(_frame: FrameType, _event: str, _: Any) -> None:
-    """New frames are not traced."""
-
 
 class _Interrupts:
     """Counts who is interruptible; the handler is installed with the first and restored with the last."""
@@ -121,7 +56,7 @@ class _Interrupts:
         self._previous: _Handler = None
         self._unheard = 0
         """SIGINTs that the loop has not acted on yet: above one, a body's sync code is blocking it."""
-        self._later = _Later()
+        self._later = Later()
 
     def cell_begins(self) -> None:
         """The current task runs a cell: a KeyboardInterrupt raised in it reaches whoever shows errors."""

@@ -221,6 +221,53 @@ def test_an_interrupt_that_meets_our_own_code_reaches_the_cell_when_that_returns
     assert flyte.runs()[0].phase == "ABORTED"
 
 
+@pytest.mark.parametrize("block", ["with", "finally", "both", "except", "the cell's own"])
+def test_an_interrupt_that_meets_our_own_code_at_the_end_of_a_block_lets_that_end_first(block):
+    """Python would pass its end by, and a lock stay locked."""
+    raises = flyte.trace(signal.raise_signal)
+    left, reached = [], []
+
+    @contextlib.contextmanager
+    def held():
+        yield
+        left.append("with")
+
+    async def cell() -> None:
+        async with open_cell():
+            await quick()
+            if block == "with":
+                with held():
+                    raises(signal.SIGINT)
+                reached.append("after it")
+            elif block == "finally":
+                try:
+                    raises(signal.SIGINT)
+                finally:
+                    left.append("finally")
+                reached.append("after it")
+            elif block == "both":
+                with held():
+                    try:
+                        raises(signal.SIGINT)
+                    finally:
+                        left.append("finally")
+                reached.append("after it")
+            elif block == "except":
+                try:
+                    raises(signal.SIGINT)
+                except ValueError:
+                    left.append("except")
+                reached.append("after it")
+            else:
+                raises(signal.SIGINT)
+
+    assert interrupted(cell())
+    assert left == {"with": ["with"], "finally": ["finally"], "both": ["finally", "with"]}.get(block, [])
+    assert reached == []
+    assert live_runs == {}
+    assert flyte.runs()[0].phase.terminal
+
+
 def test_a_task_that_first_runs_after_its_cell_says_so():
     async def cells() -> None:
         async with open_cell():
