@@ -186,7 +186,8 @@ class Run:
 
     def _committed(self) -> None:
         live = self.live
-        if live is not None:
+        # What has ended and is not committed yet may not be for long.
+        if live is not None and not live.ending.being_written:
             live.store.journal.flush().result()
 
     def _must_have_succeeded(self) -> None:

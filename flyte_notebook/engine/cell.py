@@ -17,6 +17,7 @@ from flyte_notebook.engine.strays import Ended
 from flyte_notebook.engine.submit import sealed
 from flyte_notebook.record.codec import Draft, Encoded, converter
 from flyte_notebook.record.model import ErrorRecord, Phase
+from flyte_notebook.record.whole import whole
 
 if TYPE_CHECKING:
     from flyte_notebook.engine.interface import Interface
@@ -155,6 +156,7 @@ class Cell:
 
 
 @contextlib.asynccontextmanager
+@whole
 async def open_cell(
     origin: Origin | None = None, *, settings: Settings | None = None, recovery: Recovery | None = None
 ) -> AsyncIterator[Cell]:

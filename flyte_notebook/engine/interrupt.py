@@ -181,12 +181,13 @@ class _Interrupts:
             task.cancel()
 
         with self.catching(task.get_loop(), stop, lambda: False, raises, last=True):
+            mine = any(entry.stop is stop for entry in self._entries)
             try:
                 yield
             except asyncio.CancelledError:
                 if not (came and raises):
                     raise
-            if raises and (came or (self._entries and self._unheard)):
+            if raises and mine and (came or self._unheard):
                 raise KeyboardInterrupt
 
     def _reach(self) -> None:

@@ -98,10 +98,12 @@ class CellBlock:
         __tracebackhide__ = True
         if self._task is not None:
             self._task.remove_done_callback(self._left)
-        sources.remember(self.shell, self.where)
         failed = True
         try:
-            await self._opened.__aexit__(kind, error, tb)
+            try:
+                sources.remember(self.shell, self.where)
+            finally:
+                await self._opened.__aexit__(kind, error, tb)
             failed = error is not None
         except BaseException as raised:  # noqa: BLE001 - whatever it is, only the way it is shown changes
             raise brief(raised) from None

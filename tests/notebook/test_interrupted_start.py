@@ -10,7 +10,7 @@ import time
 import pytest
 
 from flyte_notebook.engine.runs import live_runs
-from flyte_notebook.notebook import view
+from flyte_notebook.notebook import sources, view
 from tests.notebook.kernels import RUN_MIME, kernel
 from tests.notebook.test_channel import Page
 
@@ -106,6 +106,16 @@ def test_a_run_ends_although_an_interrupt_comes_between_the_last_statement_and_t
     assert live_runs == {}
     assert shell.result("flyte.runs()[0].phase") == "ABORTED"
     shell.ok("%%flyte --resume\nassert await main(0.0) == 1")
+
+
+def test_a_run_ends_although_its_cell_cannot_be_remembered(shell, monkeypatch):
+    def remember(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(sources, "remember", remember)
+    assert isinstance(shell.run(CELL.format(0.0)).error, MemoryError)
+    assert live_runs == {}
+    assert shell.result("flyte.runs()[0].phase.terminal")
 
 
 # --- signals, in real kernels -----------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_an_interrupted_cell_ends_while_the_journal_is_locked(running: Kernel, s
             assert STILL in running.run(command).complained
         if place == "awaited":
             assert STILL in running.run("%%flyte --resume\nawait main()").complained
-        assert running.run("'next'").result == "'next'"
+        assert running.run("len([run.actions() for run in flyte.runs()]) > 0").result == "True"
         unlock()
     eventually(running, "__import__('flyte_notebook').engine.runs.live_runs", {})
     assert "ABORTED" in asked(running, "[str(run.phase) for run in flyte.runs()][:2]")
