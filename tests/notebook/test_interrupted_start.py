@@ -163,6 +163,33 @@ def test_an_interrupt_while_the_first_run_of_a_kernel_begins_ends_it(place, dela
         assert after.displays(RUN_MIME)[0]["run"]["phase"] == "SUCCEEDED"
 
 
+LEFT = """
+import asyncio, signal, threading
+from flyte_notebook.engine.runs import live_runs
+(list(live_runs), {str(run.phase) for run in flyte.runs()} - {"SUCCEEDED", "ABORTED"},
+ [thread.name for thread in threading.enumerate() if thread.name == "flyte-notebook-view"],
+ [repr(task) for task in asyncio.all_tasks() if "flyte_notebook" in repr(task.get_coro())],
+ signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("place", ["awaited", "run", "run.aio", "magic"])
+def test_an_interrupt_at_any_moment_of_a_short_cell_leaves_nothing_behind(place, tmp_path) -> None:
+    draw = random.Random(f"{SEED} {place}")
+    with kernel(FLYTE_NOTEBOOK_HOME=str(tmp_path / "home")) as fresh:
+        assert fresh.run(CELL.format(0.0)).result == "1"
+        for _ in range(300 if os.environ.get("FLYTE_NOTEBOOK_SOAK") else 30):
+            cell = fresh.start(PLACES[place].replace("60.0", "0.005"))
+            # Before that ipykernel itself loses the reply.
+            fresh.until(lambda cell=cell: cell.contents("execute_input"))
+            time.sleep(draw.uniform(0.0, 0.06))
+            fresh.interrupt()
+            assert fresh.finish(cell).status in ("ok", "error")
+            assert asked(fresh, LEFT) == ([], set(), [], [], True)
+        assert fresh.run("%%flyte\nawait main(0.0)").result == "1"
+
+
 # --- a run that a button begins ---------------------------------------------------------------------------------------
 
 WORKING = {
