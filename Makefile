@@ -83,14 +83,16 @@ test-python: $(VENV)/.dev ## unit, property and package tests
 build/ipykernel-7.3: | $(VENV)/.dev
 	@$(BIN)/$(PIP) --target $@ --no-deps 'ipykernel==7.3.*'
 
+CANCEL := $(addprefix tests/notebook/,test_cancel_matrix.py test_interrupted_start.py test_locked_journal.py)
+
 # Messages of the browser and interrupts reach a busy kernel by other ways there.
 test-older-ipykernel: build/ipykernel-7.3 ## cancel and interrupt, on the ipykernel before this one
-	@PYTHONPATH=$(abspath $<) $(PYTEST) tests/notebook/test_kernel.py tests/notebook/test_cancel_matrix.py
+	@PYTHONPATH=$(abspath $<) $(PYTEST) tests/notebook/test_kernel.py $(CANCEL)
 
-test-cancel: $(VENV)/.dev ## every way to stop every kind of body
-	@$(PYTEST) tests/notebook/test_cancel_matrix.py
+test-cancel: $(VENV)/.dev ## every way to stop every kind of body, at any moment, whatever locks the journal
+	@$(PYTEST) $(CANCEL)
 
-soak: $(VENV)/.dev build/ipykernel-7.3 ## the crash and cancel suites in full: 200 kills, every way to stop every kind of body (half an hour)
+soak: $(VENV)/.dev build/ipykernel-7.3 ## the crash and cancel suites in full: 200 kills, every way to stop every kind of body (most of an hour)
 	@FLYTE_NOTEBOOK_SOAK=1 $(MAKE) --no-print-directory --jobs 3 --output-sync=target \
 		test-crash test-cancel test-older-ipykernel
 	@echo "All of it ran, and passed."
