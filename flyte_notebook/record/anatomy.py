@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from flyte_notebook.record.digest import combined, type_name
+from flyte_notebook.record.digest import combined, is_task, type_name
 
 LIMIT = 1024 * 1024
 """Bytes of a captured value that are read; a larger one counts by name, type and shape."""
@@ -207,6 +207,12 @@ def attribute_read(value: Any, names: tuple[str, ...]) -> tuple[types.FunctionTy
             return None
         value = getattr(value, name, None)
     return None
+
+
+def is_definition(name: str, value: Any) -> bool:
+    """Whether a name stands for what a `def` or `class` of that name has made, and not for what was put in its place."""
+    function = value.func if is_task(value) else value
+    return isinstance(function, types.FunctionType | type) and function.__qualname__ == name
 
 
 def is_engine(cls: type) -> bool:

@@ -92,7 +92,7 @@ class Changes:
 
 
 def changes_of(node: Function, outside: set[str]) -> Changes:
-    """What the body of a function changes; `outside`: the names that it takes from around it."""
+    """What the body of a function changes beside names; `outside`: those that it takes from around it."""
     body = node.body if isinstance(node.body, list) else [node.body]
     parameters = [arg.arg for arg in arguments(node.args)]
     bound = Counter(name for part in body for name in _bound(part))
@@ -155,10 +155,6 @@ class _Finder(ast.NodeVisitor):
                 chain = None if node.value is None else self._chain(node.value)
                 if chain is not None:
                     self._aliases[target.id] = chain
-
-    def visit_Name(self, node: ast.Name) -> None:
-        if not isinstance(node.ctx, ast.Load) and node.id in self._outside:
-            self._note((node.id,), "")
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self._mention(node.value, node.attr)

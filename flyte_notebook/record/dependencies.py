@@ -24,6 +24,7 @@ from flyte_notebook.record.anatomy import (
     form_of,
     hinted_by,
     implementations_of,
+    is_definition,
     is_engine,
     outline,
     short_name,
@@ -188,14 +189,19 @@ class Survey:
     def _function(self, function: types.FunctionType) -> None:
         label, uses = self._labels[id(function)], uses_of(function.__code__)
         cells = cells_of(function)
+        self._state.note_function(function)
         links = []
         for chain in sorted(uses.chains):
             place, value = self._lookup(chain[0], function, cells)
-            if value is not MISSING and place is not None:
+            if place is None:
+                continue
+            if self._state.is_bound(place) and not is_definition(chain[0], value):
+                # Also while it is not bound: the call that binds it first is like the next.
+                links.append(f"{'.'.join(chain)} state")
+            elif value is not MISSING:
                 links.append(f"{'.'.join(chain)} {self._link(chain, value, place)}")
                 if (attribute := attribute_read(value, chain[1:])) is not None:
                     links.append(self._capture_attribute(*attribute))
-        self._state.note_function(function)
         for module, taken in sorted(uses.imports, key=str):
             links.append(f"import {taken} {self._imported(module, taken, function)}")
         owner = "" if label == _ROOT else f" of {short_name(function)}()"
@@ -206,18 +212,18 @@ class Survey:
     def _lookup(
         self, name: str, function: types.FunctionType, cells: Mapping[str, Any]
     ) -> tuple[tuple[int, str] | None, Any]:
-        """Where a name of a function is held, and its value; `(None, …)` for locals and builtins."""
+        """Where a name of a function is held, or would be, and its value; `(None, …)` for builtins."""
         if name in cells:
             cell = cells[name]
             place, value = (id(cell), ""), content_of(cell)
             self.basis.captured(place, cell, value)
-            return (None if value is MISSING else place), value
+            return place, value
         names = function.__globals__
         place, value = (id(names), name), names.get(name, MISSING)
         self.basis.bound(place, names, name, value)
-        if value is not MISSING:
-            return place, value
-        return None, getattr(builtins, name, MISSING)
+        if value is MISSING and hasattr(builtins, name):
+            return None, getattr(builtins, name)
+        return place, value
 
     def _link(self, chain: tuple[str, ...], value: Any, place: tuple[int, str]) -> str:
         name = chain[0]
@@ -229,6 +235,8 @@ class Survey:
             place = (id(value), attribute)
             name = attribute
             names, value = vars(value), getattr(value, attribute, MISSING)
+            if self._state.is_bound(place) and not is_definition(name, value):
+                return "state"
             self.basis.bound(place, names, name, names.get(name, MISSING))
             if value is MISSING:
                 return f"{'.'.join(chain)} missing"
@@ -264,9 +272,10 @@ class Survey:
     def _value(self, captured: _Captured) -> None:
         value, label = captured.value, captured.label
         self._kept.append(value)
+        omitted = self._state.attributes_of(value)
         if self._state.is_bound(captured.place):
             return
-        if self._state.attributes_of(value) is None:
+        if omitted is None:
             self._reached(type(value))
             first = "" if is_running(type(value)) else initial(value, partial(_contents, value))
             self.parts[label.replace("captured", "state", 1)] = combined(type_name(type(value)), first.encode()).hex()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from flyte_notebook.record.anatomy import attribute_of, cached_by, cells_of, defaults_of, is_plain, layers_of
+from flyte_notebook.record.basis import MISSING
 from flyte_notebook.record.changes import ANYHOW, Change, Pass
 from flyte_notebook.record.methods import Method, class_of, function_of, is_open, is_running, is_special, methods_of
 from flyte_notebook.record.origin import is_users, is_users_file
@@ -23,7 +24,6 @@ Lookup: TypeAlias = Callable[[str, types.FunctionType, Mapping[str, Any]], tuple
 _Mention: TypeAlias = tuple[int, str]
 """The class (by id) of what an attribute is taken from, or _ANY where it is not known, and the attribute's name."""
 
-_MISSING = object()
 _ANY = 0
 _UNCHANGING = (
     *(type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range),
@@ -52,7 +52,8 @@ class State:
         self._answers: dict[int, tuple[list[Change], frozenset[str]]] = {}
         """What methods of a class change in an instance, as last told, and which of its attributes they bind anew."""
         self._running: dict[int, tuple[type, bool]] = {}
-        self._asked = False
+        self._asked: set[int | Place] = set()
+        """The ids of values, and the places, that were asked about."""
         self._late = False
 
     # --- what is noted --------------------------------------------------------------------------------------------
@@ -93,10 +94,11 @@ class State:
             if change.chain[0] in defaults:
                 self._change(defaults[change.chain[0]], change.chain[1:], change.how)
         for given in changes.passes:
-            place, value = self._lookup(given.chain[0], function, cells)
-            if place is not None and given.chain[0] not in function.__code__.co_varnames:
-                for change in self._passed(function, given, set()):
-                    self._change(value, change.chain[1:], change.how)
+            if given.chain[0] in function.__code__.co_varnames:
+                continue
+            _, value = self._lookup(given.chain[0], function, cells)
+            for change in self._passed(function, given, set()):
+                self._change(value, change.chain[1:], change.how)
 
     def _passed(self, caller: types.FunctionType, given: Pass, seen: set[Any]) -> Iterator[Change]:
         """What a function does to a value that `caller` passes on to it, as changes by the caller."""
@@ -125,8 +127,9 @@ class State:
 
     def _bind(self, place: Place) -> None:
         names = self._bound.setdefault(place[0], set())
-        self._late = self._late or (self._asked and place[1] not in names)
-        names.add(place[1])
+        if place[1] not in names:
+            self._late = self._late or place in self._asked or place[0] in self._asked
+            names.add(place[1])
 
     def _bind_in_module(self, function: types.FunctionType, name: str) -> None:
         # Others reach the same variable through the module.
@@ -137,6 +140,8 @@ class State:
     def _change(self, value: Any, names: tuple[str, ...], how: str) -> None:
         """Note that what `names` lead to from `value` is changed."""
         for i, name in enumerate(names):
+            if value is MISSING:
+                return
             if not is_open(value):
                 # Of a table, an array, a library's model, any part is all of it.
                 self._mutate(value, ANYHOW)
@@ -146,23 +151,22 @@ class State:
                 if isinstance(value, types.ModuleType):
                     self._bind((id(vars(value)), name))
                 return
-            value = attribute_of(value, name, _MISSING)
-            if value is _MISSING:
-                return
+            value = attribute_of(value, name, MISSING)
         self._mutate(value, how)
 
     def _mutate(self, value: Any, how: str) -> None:
+        if value is MISSING or isinstance(value, _UNCHANGING) or id(value) in self._mutated:
+            return
         # What a method of the user's own changes is told by its code.
-        own = how != ANYHOW and any(how in vars(c) for c in type(value).__mro__ if is_users(c.__module__))
-        if not own and not isinstance(value, _UNCHANGING):
-            self._late = self._late or (self._asked and id(value) not in self._mutated)
+        if how == ANYHOW or not any(how in vars(c) for c in type(value).__mro__ if is_users(c.__module__)):
+            self._late = self._late or id(value) in self._asked
             self._mutated.add(id(value))
 
     # --- what follows ---------------------------------------------------------------------------------------------
 
     def is_bound(self, place: Place) -> bool:
         """Whether code binds a name anew: neither its value nor the type of it is known before."""
-        self._follow()
+        self._asked.add(place)
         return place[1] in self._bound.get(place[0], ())
 
     def attributes_of(self, value: Any) -> frozenset[str] | None:
@@ -173,7 +177,7 @@ class State:
             if is_users(kind.__module__):
                 self.note_class(kind)
         self._follow()
-        self._asked = True
+        self._asked.add(id(value))
         if self._running[id(kind)][1]:
             return None
         names = self._written(value, kind) if id(kind) in self._classes else _NONE
@@ -185,7 +189,8 @@ class State:
         """Whether every answer that was given still stands; else all may be asked again."""
         self._follow()
         settled = not self._late and all(self._writes(key) == given for key, (given, _) in self._answers.items())
-        self._asked = self._late = False
+        self._late = False
+        self._asked.clear()
         self._answers.clear()
         return settled
 

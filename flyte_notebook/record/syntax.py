@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dis
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType
 
@@ -52,6 +53,7 @@ def _from_source(code: CodeType) -> Uses | None:
 def _from_tree(node: Function, code: CodeType) -> Uses:
     outside = outside_names(code)
     uses = Uses(ast.dump(_normal(node)), changes=changes_of(node, outside))
+    uses.changes.outside.update(_rebound(code))
     _Reader(uses, outside).visit(node)
     return uses
 
@@ -66,16 +68,18 @@ def outside_names(code: CodeType) -> set[str]:
     return names
 
 
-_OUTSIDE = frozenset(
-    [
-        "LOAD_GLOBAL",
-        "LOAD_NAME",
-        "LOAD_FROM_DICT_OR_GLOBALS",
-        "LOAD_FROM_DICT_OR_DEREF",
-        "STORE_GLOBAL",
-        "DELETE_GLOBAL",
-    ]
-)
+def _rebound(code: CodeType) -> Iterator[Change]:
+    """The names from outside that code binds anew, in whatever way: `global np; import numpy as np`."""
+    for each in nested(code):
+        for instruction in dis.get_instructions(each):
+            name = instruction.argval
+            if instruction.opname in _REBINDS or (instruction.opname in _REBINDS_CELL and name in code.co_freevars):
+                yield Change((name,))
+
+
+_REBINDS = frozenset(["STORE_GLOBAL", "DELETE_GLOBAL"])
+_REBINDS_CELL = frozenset(["STORE_DEREF", "DELETE_DEREF"])
+_OUTSIDE = _REBINDS | {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF"}
 
 
 class _Stripper(ast.NodeTransformer):
@@ -178,6 +182,7 @@ class _Reader(ast.NodeVisitor):
 
 def _from_bytecode(code: CodeType) -> Uses:
     uses = Uses(f"bytecode {shape(code)}")
+    uses.changes.outside.update(_rebound(code))
     for each in nested(code):
         chain: tuple[str, ...] = ()
         for instruction in dis.get_instructions(each):
@@ -191,8 +196,6 @@ def _from_bytecode(code: CodeType) -> Uses:
                 uses.chains.add(chain)
             elif instruction.opname not in ("CACHE", "PUSH_NULL", "PRECALL", "RESUME"):
                 chain = ()
-            if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                uses.changes.outside.add(Change((instruction.argval,)))
-            elif instruction.opname == "IMPORT_NAME":
+            if instruction.opname == "IMPORT_NAME":
                 uses.imports.add((instruction.argval, None))
     return uses

@@ -174,6 +174,25 @@ class Adder:
     def insert(cls, where, x): where[x] = 1
 adder, D, ALL = Adder(), {}, {"a": 1}
 """
+LATE = """
+STEP = 1
+def connect(): return [1]
+def get():
+    global CONN
+    try: return CONN
+    except NameError:
+        CONN = connect()
+        return CONN
+def make():
+    def inner():
+        nonlocal kept
+        kept = connect()
+        return kept
+    def late(): return kept
+    return inner, late
+    kept = None
+inner, late = make()
+"""
 FUNCTION = """
 def g(x): return x
 g.calls, g.step = 0, 1
@@ -235,6 +254,11 @@ CASES = {
        for code in ("adder.add", "adder.put", "adder.insert", "Adder.put", "Adder.insert")},
     "a default": (DEFAULTS, "h(x)", [("step=1", "step=2"), ("x + step", "x - step")]),
     "an attribute of a function": (FUNCTION, "g.calls += g.step; g.calls", [("0, 1", "0, 2")]),
+    "a name that the first call binds": (LATE, "get()[0] + STEP", [("STEP = 1", "STEP = 2"), ("[1]", "[2]")]),
+    "a name read before it is bound": (LATE, "x and CONN; get()", [("[1]", "[2]")]),
+    "what a closure binds late": (LATE, "inner(); late()", [("[1]", "[2]")]),
+    "a module under a global name": (LATE, "global mt; import math as mt; mt.floor(STEP)", [("STEP = 1", "STEP = 2")]),
+    "a function under a global name": (LATE, "global f; f = lambda: STEP; f()", [("STEP = 1", "STEP = 2")]),
     "an item of an object": (CONFIG, "cfg['lr'] = x", [("rate = 3", "rate = 9")]),
     "a property": (CONFIG, "cfg.rate = x; cfg.rate", [('["lr"] = 2', '["lr"] = 9')]),
     "attributes by their names": (CONFIG, "cfg.update(depth=x)", []),
@@ -292,6 +316,11 @@ def test_what_no_running_code_changes_is_not_taken_for_state(what):
     definitions, body, (old, new) = NOT_STATE[what]
     assert old in definitions
     assert main_of(program(definitions.replace(old, new), body)) != main_of(program(definitions, body))
+
+
+def test_what_a_cell_defines_counts_though_code_may_replace_it():
+    program = "def once(x): return x\ndef main(x):\n    global once\n    once = once or None\n    return once(x)\n"
+    assert main_of(program) != main_of(program.replace("return x\n", "return -x\n", 1))
 
 
 SET_ANEW = {
