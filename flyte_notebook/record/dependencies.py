@@ -10,7 +10,6 @@ import typing
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from flyte_notebook.record.anatomy import (
@@ -34,7 +33,7 @@ from flyte_notebook.record.basis import MISSING, Basis, content_of
 from flyte_notebook.record.digest import Hasher, TooLargeError, combined, is_task, type_name
 from flyte_notebook.record.imports import absolute, sources_of
 from flyte_notebook.record.initial import initial
-from flyte_notebook.record.methods import is_running
+from flyte_notebook.record.methods import is_random, is_running
 from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
 from flyte_notebook.record.state import State
 from flyte_notebook.record.syntax import uses_of
@@ -272,13 +271,13 @@ class Survey:
     def _value(self, captured: _Captured) -> None:
         value, label = captured.value, captured.label
         self._kept.append(value)
-        omitted = self._state.attributes_of(value)
+        is_state = self._state.attributes_of(value) is None
         if self._state.is_bound(captured.place):
             return
-        if omitted is None:
+        if is_state:
             self._reached(type(value))
-            first = "" if is_running(type(value)) else initial(value, partial(_contents, value))
-            self.parts[label.replace("captured", "state", 1)] = combined(type_name(type(value)), first.encode()).hex()
+            held = b"" if is_running(type(value)) else self._initial(value)
+            self.parts[label.replace("captured", "state", 1)] = combined(type_name(type(value)), held).hex()
         elif not is_engine(type(value)):
             hasher = self._hasher()
             try:
@@ -291,7 +290,20 @@ class Survey:
                     warn_once(label, value)
 
     def _hasher(self) -> Hasher:
-        return Hasher(LIMIT, self._reached, state=self._state.attributes_of)
+        return Hasher(LIMIT, self._reached, state=self._state_of)
+
+    def _state_of(self, value: Any) -> frozenset[str] | bytes:
+        """What inside a captured value does not count; of what a client has gathered, not even what it held at first."""
+        omitted = self._state.attributes_of(value)
+        if omitted is None:
+            return self._initial(value) if is_random(type(value)) else b""
+        return omitted
+
+    def _initial(self, value: Any) -> bytes:
+        held = initial(value)
+        for thing in held.code:
+            self._reached(thing)
+        return held.digest
 
     def _reached(self, thing: Any) -> bytes:
         """For code inside a captured value: it counts too."""
@@ -302,11 +314,3 @@ class Survey:
             return self._hasher().of(value).hex()
         except (TooLargeError, RecursionError):
             return None
-
-
-def _contents(state: Any) -> str:
-    """A digest of what a value holds that code changes; of code in it the names. Empty where it is too large."""
-    try:
-        return Hasher(LIMIT, lambda thing: getattr(thing, "__qualname__", "").encode()).of(state).hex()
-    except (TooLargeError, RecursionError):
-        return ""

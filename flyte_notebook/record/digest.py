@@ -77,10 +77,10 @@ class Hasher:
         limit: int | None = None,
         code: Callable[[Any], bytes] | None = None,
         hashed: Mapping[tuple[int, int], str] = MappingProxyType({}),
-        state: Callable[[Any], frozenset[str] | None] | None = None,
+        state: Callable[[Any], frozenset[str] | bytes] | None = None,
     ) -> None:
         """`code` says what to take for functions, classes, tasks and modules inside; by default their fingerprints.
-        `state` names the attributes of a value that do not count, or is None for one of which only the type does.
+        `state` names the attributes of a value that do not count, or says what stands for all that it holds.
         """
         self.hashed = hashed
         self.alive = False
@@ -153,9 +153,9 @@ class Hasher:
     def _compound(self, value: Any, kind: type) -> bytes:
         self.spend(_OBJECT)
         omitted = frozenset[str]() if self._state is None else self._state(value)
-        if omitted is None:
+        if isinstance(omitted, bytes):
             self._maker(kind)
-            return combined("state", type_name(kind).encode())
+            return combined("state", type_name(kind).encode(), omitted)
         if kind is list or kind is tuple:
             return self.items(kind.__name__, value)
         if kind is dict:

@@ -8,26 +8,49 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
+
+from flyte_notebook.record.anatomy import LIMIT
+from flyte_notebook.record.digest import Hasher, TooLargeError
 
 KEPT = 256
 """How many values are remembered; of one that was forgotten, what it holds next counts."""
 
-_seen: dict[int, tuple[Callable[[], Any], str]] = {}
-"""By id: how to get at the value, and its digest. In the order of being seen."""
+_seen: dict[int, tuple[Callable[[], Any], Initial]] = {}
+"""By id: how to get at the value, and what it held. In the order of being seen."""
 
 
-def initial(value: Any, digest: Callable[[], str]) -> str:
-    """The digest of `value` at the first call with it; `digest` takes it now, or says "" of what is too large to keep."""
+class Initial(NamedTuple):
+    """What a value held."""
+
+    digest: bytes
+    """Without the insides of code, and empty for what is too large."""
+    code: list[Any]
+    """The functions and classes that were in it."""
+
+
+def initial(value: Any) -> Initial:
+    """What `value` held at the first call with it."""
     key = id(value)
     known = _seen.get(key)
     if known is None or known[0]() is not value:
-        known = _reference(value), digest()
-        if known[1]:
-            _seen[key] = known
+        known = _seen[key] = _reference(value), _held(value)
         while len(_seen) > KEPT:
             del _seen[next(iter(_seen))]
     return known[1]
+
+
+def _held(value: Any) -> Initial:
+    code: list[Any] = []
+
+    def met(thing: Any) -> bytes:
+        code.append(thing)
+        return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}".encode()
+
+    try:
+        return Initial(Hasher(LIMIT, met).of(value), code)
+    except (TooLargeError, RecursionError):
+        return Initial(b"", [])
 
 
 def _reference(value: Any) -> Callable[[], Any]:

@@ -78,6 +78,13 @@ def methods_of(cls: type) -> Iterator[Method]:
                         yield Method("__init__" if makes else called, function, of_class, makes)
 
 
+def definers_of(cls: type) -> Iterator[types.CodeType]:
+    """The code that a class, or a metaclass, runs while another class is made."""
+    for name in ("__init_subclass__", "__set_name__", *(_MAKERS if issubclass(cls, type) else ())):
+        for part in functions_in(vars(cls).get(name)):
+            yield from (function.__code__ for function in layers_of(part))
+
+
 def function_of(value: Any, name: str) -> tuple[Any, int]:
     """The function that a user's object has under a name, and how many parameters it is given before those of a call."""
     for holder in class_of(value).__mro__:
@@ -106,6 +113,16 @@ def class_of(value: Any) -> type:
     return value if isinstance(value, type) else type(value)
 
 
+def is_restless(cls: type) -> bool:
+    """Whether a value changes though no code that can be read changes it."""
+    return is_running(cls) or is_random(cls)
+
+
 def is_running(cls: type) -> bool:
-    """Whether a value changes with every use: it draws random numbers, or runs things."""
-    return any(base.__module__ in _RANDOM or (base.__module__, base.__name__) in _RUNNING for base in cls.__mro__)
+    """Whether a value runs things: what it holds is of the moment."""
+    return any((base.__module__, base.__name__) in _RUNNING for base in cls.__mro__)
+
+
+def is_random(cls: type) -> bool:
+    """Whether a value draws random numbers: every use changes it."""
+    return any(base.__module__ in _RANDOM for base in cls.__mro__)

@@ -14,7 +14,16 @@ from typing import Any, TypeAlias
 from flyte_notebook.record.anatomy import attribute_of, cached_by, cells_of, defaults_of, is_plain, layers_of
 from flyte_notebook.record.basis import MISSING
 from flyte_notebook.record.changes import ANYHOW, Change, Pass
-from flyte_notebook.record.methods import Method, class_of, function_of, is_open, is_running, is_special, methods_of
+from flyte_notebook.record.methods import (
+    Method,
+    class_of,
+    definers_of,
+    function_of,
+    is_open,
+    is_restless,
+    is_special,
+    methods_of,
+)
 from flyte_notebook.record.origin import is_users, is_users_file
 from flyte_notebook.record.syntax import uses_of
 
@@ -45,13 +54,16 @@ class State:
         """The attributes that functions mention: methods of these names are run."""
         self._classes: dict[int, tuple[type, list[Method]]] = {}
         """By id, as all that is kept by class here: a metaclass may say that its classes are equal, or have no hash."""
+        self._definers: set[types.CodeType] = set()
+        """The code of what runs as a class is made: a registry that classes enter is none of what tasks change."""
         self._methods: set[int] = set()
         """The code of methods (by id of what it changes): what it mentions is run only if it is."""
         self._run: set[_Mention] | None = None
         """What is mentioned by functions, and by methods that are run; None until it is asked for."""
         self._answers: dict[int, tuple[list[Change], frozenset[str]]] = {}
         """What methods of a class change in an instance, as last told, and which of its attributes they bind anew."""
-        self._running: dict[int, tuple[type, bool]] = {}
+        self._restless: dict[int, tuple[type, bool]] = {}
+        """Whether values of a class change though no code that can be read changes them."""
         self._asked: set[int | Place] = set()
         """The ids of values, and the places, that were asked about."""
         self._late = False
@@ -64,6 +76,7 @@ class State:
             methods = list(methods_of(cls))
             self._classes[id(cls)] = cls, methods
             self._methods.update(id(method.changes) for method in methods)
+            self._definers.update(definers_of(cls))
             self._run = None
 
     def note_method(self, method: types.MethodType) -> None:
@@ -77,6 +90,8 @@ class State:
 
     def note_function(self, function: types.FunctionType) -> None:
         """A function was reached."""
+        if function.__code__ in self._definers:
+            return
         changes = uses_of(function.__code__).changes
         if id(changes) not in self._methods:
             self._note_mentions({(_ANY, function.__name__), *self._mentions_of(function)})
@@ -172,13 +187,13 @@ class State:
     def attributes_of(self, value: Any) -> frozenset[str] | None:
         """The attributes of a value that are state; None: all of it."""
         kind = type(value)
-        if id(kind) not in self._running:
-            self._running[id(kind)] = kind, is_running(kind)
+        if id(kind) not in self._restless:
+            self._restless[id(kind)] = kind, is_restless(kind)
             if is_users(kind.__module__):
                 self.note_class(kind)
         self._follow()
         self._asked.add(id(value))
-        if self._running[id(kind)][1]:
+        if self._restless[id(kind)][1]:
             return None
         names = self._written(value, kind) if id(kind) in self._classes else _NONE
         if id(value) in self._bound:

@@ -264,7 +264,7 @@ def test_a_value_that_a_helper_changes_is_state_for_everybody():
     assert fingerprint(cells["main"]) == before
 
 
-def test_generators_of_random_numbers_count_by_type():
+def test_drawing_random_numbers_is_no_change():
     cells = Cells().run("""
     import random
     import numpy as np

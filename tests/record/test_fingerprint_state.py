@@ -323,6 +323,13 @@ def test_what_a_cell_defines_counts_though_code_may_replace_it():
     assert main_of(program) != main_of(program.replace("return x\n", "return -x\n", 1))
 
 
+SEEDED = """
+import numpy as np
+class Model:
+    def __init__(self, seed): self.rng = np.random.default_rng(seed)
+    def draw(self): return self.rng.random()
+model = Model(1)
+"""
 SET_ANEW = {
     "a dict with a default": ("D = {'a': 1}\n", "D.setdefault('b', 2); D['a']", "{'a': 1}", "{'a': 2}"),
     "a list in order": ("L = [3, 1]\n", "L.sort(); L[0]", "[3, 1]", "[3, 2]"),
@@ -330,6 +337,14 @@ SET_ANEW = {
     "an array": ("import numpy as np\nA = np.arange(3)\n", "A[0] += 1", "(3)", "(1, 4)"),
     "what is inside": ("D = {'a': [{'b': 1}]}\n", "D['n'] = 1", "'b': 1", "'b': 2"),
     "functions by name": ("D = {'f': len}\n", "D['n'] = 1", "len", "max"),
+    "functions of the user's": ("D = {'f': lambda x: x + 1}\n", "D['n'] = D['f'](x)", "x + 1", "x + 2"),
+    "methods": ("class A:\n    def f(self): return 1\nL = [A()]\n", "L.append(L[0].f())", "return 1", "return 2"),
+    "what an iterator goes through": ("I = map(lambda x: x + 1, range(9))\n", "next(I)", "x + 1", "x + 2"),
+    **{
+        f"a seed of {made}": (f"import random, numpy as np\nR = {made}\n", "R.random()", "(1)", "(2)")
+        for made in ("random.Random(1)", "np.random.default_rng(1)", "np.random.RandomState(1)")
+    },
+    "a seed in an object": (SEEDED, "model.draw()", "(1)", "(2)"),
 }
 
 
@@ -351,9 +366,39 @@ def test_what_a_cell_sets_anew_counts_by_what_it_holds_at_first(what):
     assert fingerprint(cells["main"]) == edited
 
 
-def test_what_draws_numbers_counts_by_type():
-    program = "import random\nrng = random.Random()\ndef main(x): return rng.random()"
-    assert main_of(program) == main_of(program)
+REGISTRIES = {
+    "a base class": """
+    class Base:
+        known = {}
+        def __init_subclass__(cls): Base.known[cls.__name__] = cls
+    def main(x): return Base.known["One"]().f(x)
+    """,
+    "a metaclass": """
+    KNOWN = {}
+    class Meta(type):
+        def __init__(cls, *args): KNOWN[cls.__name__] = cls
+    class Base(metaclass=Meta): pass
+    def main(x): return (KNOWN["One"] or Base)().f(x)
+    """,
+    "an attribute": """
+    class Field:
+        owners = []
+        def __set_name__(self, owner, name): Field.owners[:] = [owner]
+    class Base: pass
+    def main(x): return Field.owners[0]().f(x)
+    """,
+}
+
+
+@pytest.mark.parametrize("what", REGISTRIES)
+def test_a_class_that_was_entered_in_a_registry_counts(what):
+    one = "class One(Base):\n    field = globals().get('Field', int)()\n    def f(self, x): return x\n"
+    cells = Cells().run(REGISTRIES[what]).run(one)
+    before = fingerprint(cells["main"])
+    cells["main"](1)
+    assert fingerprint(cells["main"]) == before
+    assert fingerprint(cells.run(one)["main"]) == before
+    assert fingerprint(cells.run(one.replace("return x", "return -x"))["main"]) != before
 
 
 def test_no_more_values_are_kept_than_is_said():
