@@ -35,6 +35,7 @@ from flyte_notebook.record.imports import absolute, sources_of
 from flyte_notebook.record.initial import initial
 from flyte_notebook.record.methods import is_random, is_running
 from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
+from flyte_notebook.record.spelled import plain_name
 from flyte_notebook.record.state import State
 from flyte_notebook.record.syntax import uses_of
 
@@ -194,7 +195,7 @@ class Survey:
             place, value = self._lookup(chain[0], function, cells)
             if place is None:
                 continue
-            if self._state.is_bound(place) and not is_definition(chain[0], value):
+            if self._state.is_bound(place) and not is_definition(plain_name(chain[0]), value):
                 # Also while it is not bound: the call that binds it first is like the next.
                 links.append(f"{'.'.join(chain)} state")
             elif value is not MISSING:
@@ -217,7 +218,7 @@ class Survey:
             place, value = (id(cell), ""), content_of(cell)
             self.basis.captured(place, cell, value)
             return place, value
-        names = function.__globals__
+        name, names = plain_name(name), function.__globals__
         place, value = (id(names), name), names.get(name, MISSING)
         self.basis.bound(place, names, name, value)
         if value is MISSING and hasattr(builtins, name):
@@ -225,7 +226,7 @@ class Survey:
         return place, value
 
     def _link(self, chain: tuple[str, ...], value: Any, place: tuple[int, str]) -> str:
-        name = chain[0]
+        name = plain_name(chain[0])
         for attribute in chain[1:]:
             if not isinstance(value, types.ModuleType):
                 break

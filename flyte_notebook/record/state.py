@@ -104,7 +104,7 @@ class State:
                 self._change(value, change.chain[1:], change.how)
             else:
                 self._bind(place)
-                self._bind_in_module(function, change.chain[0])
+                self._bind_in_module(function, place)
         for change in changes.parameters:
             if change.chain[0] in defaults:
                 self._change(defaults[change.chain[0]], change.chain[1:], change.how)
@@ -146,11 +146,11 @@ class State:
             self._late = self._late or place in self._asked or place[0] in self._asked
             names.add(place[1])
 
-    def _bind_in_module(self, function: types.FunctionType, name: str) -> None:
+    def _bind_in_module(self, function: types.FunctionType, place: Place) -> None:
         # Others reach the same variable through the module.
         module = sys.modules.get(function.__module__ or "")
-        if module is not None and vars(module) is function.__globals__:
-            self._bind((id(module), name))
+        if module is not None and id(vars(module)) == place[0]:
+            self._bind((id(module), place[1]))
 
     def _change(self, value: Any, names: tuple[str, ...], how: str) -> None:
         """Note that what `names` lead to from `value` is changed."""

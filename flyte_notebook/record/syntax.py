@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import CodeType
 
 from flyte_notebook.record.changes import Change, Changes, arguments, chain_of, changes_of
+from flyte_notebook.record.spelled import globals_in, module_imported, spelled_out
 from flyte_notebook.record.trees import Function, nested, node_of, parsed, shape
 
 
@@ -51,9 +52,13 @@ def _from_source(code: CodeType) -> Uses | None:
 
 
 def _from_tree(node: Function, code: CodeType) -> Uses:
-    outside = outside_names(code)
-    uses = Uses(ast.dump(_normal(node)), changes=changes_of(node, outside))
+    text = ast.dump(_normal(node))
+    node = spelled_out(_copied(node))
+    spelled = list(globals_in(node))
+    outside = outside_names(code).union(name.id for name in spelled)
+    uses = Uses(text, changes=changes_of(node, outside))
     uses.changes.outside.update(_rebound(code))
+    uses.changes.outside.update(Change((name.id,)) for name in spelled if not isinstance(name.ctx, ast.Load))
     _Reader(uses, outside).visit(node)
     return uses
 
@@ -166,6 +171,11 @@ class _Reader(ast.NodeVisitor):
             self.generic_visit(node)
         else:
             self._read(chain if isinstance(node.ctx, ast.Load) else chain[:1])
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if module := module_imported(node):
+            self._uses.imports.add((module, None))
+        self.generic_visit(node)
 
     def visit_Import(self, node: ast.Import) -> None:
         self._uses.imports.update((alias.name, None) for alias in node.names)

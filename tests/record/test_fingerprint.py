@@ -137,6 +137,19 @@ def test_an_edit_that_does_not_matter_is_not_seen(what):
     assert main_of(PROGRAM.replace(old, new)) == main_of(PROGRAM)
 
 
+SPELLED = {
+    "a global": "def f(x): return 1\ndef main(x):\n    f = globals()['f']\n    return f(x)",
+    "a global that may be missing": "def f(x): return 1\ndef main(f): return globals().get('f')(f)",
+    "a method": "class A:\n    def f(self): return 1\na = A()\ndef main(x): return getattr(a, 'f')()",
+}
+
+
+@pytest.mark.parametrize("what", SPELLED)
+def test_what_is_named_in_text_counts(what):
+    assert main_of(SPELLED[what]) == main_of(SPELLED[what])
+    assert main_of(SPELLED[what]) != main_of(SPELLED[what].replace("return 1", "return 2"))
+
+
 def test_no_garbage_is_collected_while_a_source_is_parsed():
     import gc
 

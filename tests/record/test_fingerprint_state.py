@@ -258,6 +258,8 @@ CASES = {
     "a name read before it is bound": (LATE, "x and CONN; get()", [("[1]", "[2]")]),
     "what a closure binds late": (LATE, "inner(); late()", [("[1]", "[2]")]),
     "a module under a global name": (LATE, "global mt; import math as mt; mt.floor(STEP)", [("STEP = 1", "STEP = 2")]),
+    "a global named in text": (LATE, "globals()['C'] = connect(); globals()['C'][0]", [("[1]", "[2]")]),
+    "a method named in text": (CLIENT, "getattr(client, 'get')(x)", [URL, LIMIT, RATE, CODE]),
     "a function under a global name": (LATE, "global f; f = lambda: STEP; f()", [("STEP = 1", "STEP = 2")]),
     "an item of an object": (CONFIG, "cfg['lr'] = x", [("rate = 3", "rate = 9")]),
     "a property": (CONFIG, "cfg.rate = x; cfg.rate", [('["lr"] = 2', '["lr"] = 9')]),

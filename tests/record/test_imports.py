@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flyte_notebook.record.fingerprint import fingerprint, fingerprint_parts
+from tests.record.fingerprint_cases import Cells
 
 
 @pytest.fixture
@@ -91,6 +92,25 @@ def test_what_an_imported_module_imports_itself_counts_too(files):
     assert fingerprint(main) == before
     files(many_other="K = 2")
     assert fingerprint(main) != before
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return __import__('own').f(x)",
+        "import importlib; return importlib.import_module('own').f(x)",
+        "from importlib import import_module; return import_module('own').f(x)",
+    ],
+)
+def test_a_module_that_is_named_in_text_counts(files, body):
+    files(own="def f(x): return x")
+    cells = Cells().run(f"def main(x): {body}")
+    before = fingerprint(cells["main"])
+    assert cells["main"](1) == 1
+    assert fingerprint(cells["main"]) == before
+    files(own="def f(x): return -x")
+    importlib.reload(sys.modules["own"])
+    assert fingerprint(cells["main"]) != before
 
 
 def test_modules_that_import_each_other_have_a_fingerprint(files):
