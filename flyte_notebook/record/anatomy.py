@@ -84,7 +84,7 @@ def functions_in(value: Any) -> list[Any]:
     """What an attribute of a class runs: the accessors of a property, what a `classmethod` is around, else itself."""
     if isinstance(value, property | types.DynamicClassAttribute):
         return [accessor for accessor in (value.fget, value.fset, value.fdel) if accessor is not None]
-    if isinstance(value, functools.cached_property):
+    if isinstance(value, functools.cached_property | functools.partialmethod):
         return [value.func]
     return [getattr(value, "__func__", value)]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from flyte_notebook.record.aliases import Aliases, Chain, chain_of, is_super, returned
 from flyte_notebook.record.trees import Function
 
 _CHANGERS = frozenset(
@@ -14,9 +13,12 @@ _CHANGERS = frozenset(
         "add",
         "append",
         "appendleft",
+        "callback",
         "clear",
         "difference_update",
         "discard",
+        "enter_async_context",
+        "enter_context",
         "extend",
         "extendleft",
         "fill",
@@ -48,33 +50,39 @@ _CHANGERS = frozenset(
 )
 """Methods that change what they are called on."""
 _FIRST = frozenset(
-    ["next", "heappush", "heappop", "heapify", "heapreplace", "heappushpop", "insort", "shuffle", "copyto"]
+    [
+        *("next", "heappush", "heappop", "heapify", "heapreplace", "heappushpop", "insort", "shuffle", "copyto"),
+        *("setitem", "delitem"),
+    ]
 )
 """Functions that change their first argument."""
 _SETTERS = frozenset(["setattr", "delattr", "__setattr__", "__delattr__"])
 IN_PLACE = frozenset(["__iadd__", "__iand__", "__imul__", "__ior__", "__isub__", "__ixor__"])
 ANYHOW = "*"
 """How a value is changed that no method of its class tells more about."""
+INSIDE = "[]"
+"""How a list or a dict is changed by what changes a value that is held in it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Change:
     """One thing that code changes."""
 
-    chain: tuple[str, ...]
-    """A name from outside, or a parameter, with the attributes that lead on from it: `("self", "cache")`."""
+    chain: Chain
     how: str = ""
-    """The method that changes it in place (`append`, `__setitem__`), or ANYHOW; empty: it is bound anew."""
+    """The method that changes it in place (`append`, `__setitem__`), ANYHOW, or INSIDE; empty: it is bound anew."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pass:
     """A value from outside, or a parameter, that is passed on to a function from outside."""
 
-    function: tuple[str, ...]
+    function: Chain
     parameter: str
-    """Its name, or its number where it is passed by position."""
-    chain: tuple[str, ...]
+    """Its name, or its number where it is passed by position, or ANYHOW."""
+    chain: Chain
+    inside: bool
+    """Whether a part of it is passed."""
 
 
 @dataclass(slots=True)
@@ -85,6 +93,8 @@ class Changes:
     parameters: set[Change] = field(default_factory=set)
     """Of the values that its own parameters were given."""
     passes: set[Pass] = field(default_factory=set)
+    returns: set[Change] = field(default_factory=set)
+    """What whoever calls it can change."""
     mentions: set[tuple[str, ...]] = field(default_factory=set)
     """Every attribute that is mentioned, which may be a method that is called, after what it is taken from: names as of a
     change, or `("",)` where these are not known. `rate=` is the setter of a property.
@@ -94,73 +104,31 @@ class Changes:
 def changes_of(node: Function, outside: set[str]) -> Changes:
     """What the body of a function changes beside names; `outside`: those that it takes from around it."""
     body = node.body if isinstance(node.body, list) else [node.body]
-    parameters = [arg.arg for arg in arguments(node.args)]
-    bound = Counter(name for part in body for name in _bound(part))
-    finder = _Finder(outside, parameters, bound)
-    for part in body:
-        finder.alias(part)
+    finder = _Finder(outside, Aliases(node.args, body, outside))
     for part in body:
         finder.visit(part)
+    for value in [node.body] if isinstance(node, ast.Lambda) else returned(body):
+        finder.returned(value)
     return finder.changes
 
 
-def arguments(args: ast.arguments) -> list[ast.arg]:
-    """All parameters of a function, those by position first."""
-    variable = [arg for arg in (args.vararg, args.kwarg) if arg is not None]
-    return [*args.posonlyargs, *args.args, *args.kwonlyargs, *variable]
-
-
-def chain_of(node: ast.expr) -> tuple[str, ...] | None:
-    """`("a", "b")` for `a.b`, or None where an expression is more than names."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else None
-
-
-def _bound(part: ast.AST) -> Iterator[str]:
-    """The names bound somewhere in a part of a function, once for each time."""
-    for node in ast.walk(part):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id
-        elif isinstance(node, ast.arg):
-            yield node.arg
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler | ast.MatchAs):
-            yield node.name or ""
-        elif isinstance(node, ast.alias):
-            yield (node.asname or node.name).partition(".")[0]
-
-
 class _Finder(ast.NodeVisitor):
-    def __init__(self, outside: set[str], parameters: list[str], bound: Counter[str]) -> None:
+    def __init__(self, outside: set[str], aliases: Aliases) -> None:
         self.changes = Changes()
         self._outside = outside
-        # A parameter that is bound anew may be a copy by the time that it is changed.
-        self._parameters = {name for name in parameters if not bound[name]}
-        self._self = parameters[0] if parameters else ""
-        self._bound = bound
-        self._aliases: dict[str, tuple[str, ...]] = {}
+        self._aliases = aliases
 
-    def alias(self, part: ast.AST) -> None:
-        """Note the local names that stand for something from outside wherever they are used."""
-        for node in ast.walk(part):
-            if isinstance(node, ast.Assign) and len(node.targets) == 1:
-                target: ast.expr = node.targets[0]
-            elif isinstance(node, ast.AnnAssign | ast.NamedExpr):
-                target = node.target
-            else:
-                continue
-            if isinstance(target, ast.Name) and self._bound[target.id] == 1 and target.id not in self._outside:
-                chain = None if node.value is None else self._chain(node.value)
-                if chain is not None:
-                    self._aliases[target.id] = chain
+    def returned(self, value: ast.expr) -> None:
+        """Note what is returned, for who changes it then."""
+        for chain, inside in self._aliases.origins(value):
+            if chain[0] in self._outside:
+                self.changes.returns.add(Change(chain, INSIDE if inside else ""))
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self._mention(node.value, node.attr)
         if not isinstance(node.ctx, ast.Load):
             self._mention(node.value, f"{node.attr}=")
-            chain = self._chain(node)
+            chain = self._aliases.chain(node)
             if chain is not None:
                 self._note(chain, "")
             else:
@@ -183,7 +151,7 @@ class _Finder(ast.NodeVisitor):
         function, first = node.func, node.args[0] if node.args else None
         last = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
         if isinstance(function, ast.Attribute):
-            if _is_super(function.value) and (last in _CHANGERS or last in ("__setitem__", "__delitem__")):
+            if is_super(function.value) and (last in _CHANGERS or last in ("__setitem__", "__delitem__")):
                 self._changed(function.value, ANYHOW)
             elif last in _CHANGERS:
                 self._changed(function.value, last)
@@ -191,7 +159,7 @@ class _Finder(ast.NodeVisitor):
             self._changed(first, ANYHOW)
         elif first is not None and last in _SETTERS:
             self._set(first, node.args[1:])
-        if chain := self._chain(function):
+        if chain := self._aliases.chain(function):
             # It may be a class.
             self.changes.mentions.add((*chain, "__init__"))
         for keyword in node.keywords:
@@ -200,7 +168,7 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def _set(self, target: ast.expr, names: list[ast.expr]) -> None:
-        chain = self._chain(target)
+        chain = self._aliases.chain(target)
         if chain is not None and names and isinstance(names[0], ast.Constant) and isinstance(names[0].value, str):
             self._note((*chain, names[0].value), "")
             self._mention(target, f"{names[0].value}=")
@@ -208,7 +176,7 @@ class _Finder(ast.NodeVisitor):
             self._changed(target, ANYHOW)
 
     def _keyword(self, function: ast.expr, keyword: ast.keyword) -> None:
-        if keyword.arg == "out":
+        if keyword.arg in ("out", "file"):
             results = keyword.value.elts if isinstance(keyword.value, ast.Tuple) else [keyword.value]
             for result in results:
                 self._changed(result, ANYHOW)
@@ -216,48 +184,32 @@ class _Finder(ast.NodeVisitor):
             self._changed(function.value, ANYHOW)
 
     def _mention(self, receiver: ast.expr, name: str) -> None:
-        self.changes.mentions.add((*(self._chain(receiver) or ("",)), name))
+        self.changes.mentions.add((*(self._aliases.chain(receiver) or ("",)), name))
 
     def _passed(self, node: ast.Call) -> None:
-        function = chain_of(node.func)
-        if function is None or function[0] not in self._outside:
-            return
-        passed = [(str(i), arg) for i, arg in enumerate(node.args)]
-        if any(isinstance(arg, ast.Starred) for arg in node.args):
-            passed = []
-        passed += [(keyword.arg, keyword.value) for keyword in node.keywords if keyword.arg is not None]
+        # Also to a function that is passed itself, for another to call it: `to_thread(note, log)`.
+        for i, function in enumerate([node.func, *node.args]):
+            chain = chain_of(function)
+            if chain is not None and chain[0] in self._outside:
+                self._passed_to(chain, node.args[i:], node.keywords)
+
+    def _passed_to(self, function: Chain, args: list[ast.expr], keywords: list[ast.keyword]) -> None:
+        starred = [isinstance(arg, ast.Starred) for arg in args]
+        passed = [(ANYHOW if any(starred[: i + 1]) else str(i), arg) for i, arg in enumerate(args)]
+        passed += [(keyword.arg, keyword.value) for keyword in keywords if keyword.arg is not None]
         for parameter, arg in passed:
-            chain = self._chain(arg)
-            if chain is not None:
-                self.changes.passes.add(Pass(function, parameter, chain))
+            for chain, inside in self._aliases.origins(arg):
+                self.changes.passes.add(Pass(function, parameter, chain, inside))
 
     def _changed(self, target: ast.expr, how: str) -> None:
         """Note what an expression that is changed in place leads back to."""
-        while (chain := self._chain(target)) is None and isinstance(target, ast.Attribute | ast.Subscript):
+        while self._aliases.chain(target) is None and isinstance(target, ast.Attribute | ast.Subscript):
             target, how = target.value, ANYHOW
-        if chain is not None:
-            self._note(chain, how)
+        for chain, inside in self._aliases.origins(target):
+            self._note(chain, INSIDE if inside else how)
 
     def _note(self, chain: tuple[str, ...], how: str) -> None:
         if chain[0] in self._outside:
             self.changes.outside.add(Change(chain, how))
         else:
             self.changes.parameters.add(Change(chain, how))
-
-    def _chain(self, node: ast.expr) -> tuple[str, ...] | None:
-        """As `chain_of`, from a name that is known here on."""
-        names: list[str] = []
-        while isinstance(node, ast.Attribute):
-            names.append(node.attr)
-            node = node.value
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "type" and node.args:
-            # `type(self).count += 1`
-            names.append("__class__")
-            node = node.args[0]
-        root = self._self if _is_super(node) else getattr(node, "id", "")
-        start = self._aliases.get(root) or ((root,) if root in self._outside or root in self._parameters else None)
-        return None if start is None else (*start, *reversed(names))
-
-
-def _is_super(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super" and not node.args

@@ -8,12 +8,10 @@ import sys
 import types
 import typing
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flyte_notebook.record.anatomy import (
-    LIMIT,
     attribute_read,
     cells_of,
     code_of,
@@ -24,32 +22,18 @@ from flyte_notebook.record.anatomy import (
     hinted_by,
     implementations_of,
     is_definition,
-    is_engine,
-    outline,
     short_name,
-    warn_once,
 )
 from flyte_notebook.record.basis import MISSING, Basis, content_of
-from flyte_notebook.record.digest import Hasher, TooLargeError, combined, is_task, type_name
+from flyte_notebook.record.captured import Captured, Values
+from flyte_notebook.record.digest import combined, is_task, type_name
 from flyte_notebook.record.imports import absolute, sources_of
-from flyte_notebook.record.initial import initial
-from flyte_notebook.record.methods import is_random, is_running
 from flyte_notebook.record.origin import is_users, is_users_file, is_users_module
 from flyte_notebook.record.spelled import plain_name
 from flyte_notebook.record.state import State
 from flyte_notebook.record.syntax import uses_of
 
 _ROOT = "own code"
-
-
-@dataclass(slots=True)
-class _Captured:
-    """A value to digest, once it is known which values are state."""
-
-    label: str
-    value: Any
-    place: tuple[int, str]
-    """The namespace (by id) and the name that hold it."""
 
 
 class Survey:
@@ -60,14 +44,15 @@ class Survey:
 
     def __init__(self) -> None:
         self._state = State(self._lookup)
+        self._values = Values(self._state, self._reached)
         self._kept: list[Any] = []
         self._begin()
 
     def _begin(self) -> None:
         self.parts: dict[str, str] = {}
-        self.basis = Basis(self._digest)
+        self.basis = Basis(self._values.digest)
         self._codes: deque[types.FunctionType] = deque()
-        self._values: deque[_Captured] = deque()
+        self._captured: deque[Captured] = deque()
         self._labels: dict[int, str] = {}
         self._taken: set[str] = set()
         self._places: dict[tuple[int, str], str] = {}
@@ -86,12 +71,12 @@ class Survey:
         found = self._add(_ROOT, "", root)
         if found != _ROOT:
             self.parts[_ROOT] = combined(found).hex()
-        while self._codes or self._values:
+        while self._codes or self._captured:
             # Functions first: they tell which values are state.
             if self._codes:
                 self._function(self._codes.popleft())
             else:
-                self._value(self._values.popleft())
+                self._value(self._captured.popleft())
 
     # --- what can be reached --------------------------------------------------------------------------------------
 
@@ -104,6 +89,7 @@ class Survey:
             return self._add(label, name, thing.__func__)
         if isinstance(thing, functools.partial):
             self._kept.append(thing)
+            self._state.note_partial(thing)
             self._capture(f"arguments of {name or 'partial'}", [thing.args, thing.keywords], (id(thing), ""))
             return self._add(label, name, thing.func)
         if isinstance(thing, staticmethod | classmethod):
@@ -200,8 +186,7 @@ class Survey:
                 links.append(f"{'.'.join(chain)} state")
             elif value is not MISSING:
                 links.append(f"{'.'.join(chain)} {self._link(chain, value, place)}")
-                if (attribute := attribute_read(value, chain[1:])) is not None:
-                    links.append(self._capture_attribute(*attribute))
+                links += self._attributes(value, chain[1:])
         for module, taken in sorted(uses.imports, key=str):
             links.append(f"import {taken} {self._imported(module, taken, function)}")
         owner = "" if label == _ROOT else f" of {short_name(function)}()"
@@ -261,57 +246,25 @@ class Survey:
                 label += "'"
             self._taken.add(label)
             self._places[place] = label
-            self._values.append(_Captured(label, value, place))
+            self._captured.append(Captured(label, value, place))
         return self._places[place]
 
-    def _capture_attribute(self, function: types.FunctionType, name: str) -> str:
-        self._kept.append(function)
-        value = vars(function)[name]
-        return self._capture(f"captured {short_name(function)}.{name}", value, (id(vars(function)), name))
+    def _attributes(self, value: Any, names: tuple[str, ...]) -> Iterator[str]:
+        """What `names` lead to from `value` if it was set on a function."""
+        function, name = attribute_read(value, names) or (None, "")
+        if function is not None and not self._state.is_bound((id(vars(function)), name)):
+            self._kept.append(function)
+            found = vars(function)[name]
+            yield self._capture(f"captured {short_name(function)}.{name}", found, (id(vars(function)), name))
 
-    def _value(self, captured: _Captured) -> None:
-        value, label = captured.value, captured.label
-        self._kept.append(value)
-        is_state = self._state.attributes_of(value) is None
-        if self._state.is_bound(captured.place):
-            return
-        if is_state:
-            self._reached(type(value))
-            held = b"" if is_running(type(value)) else self._initial(value)
-            self.parts[label.replace("captured", "state", 1)] = combined(type_name(type(value)), held).hex()
-        elif not is_engine(type(value)):
-            hasher = self._hasher()
-            try:
-                self.parts[label] = digest = hasher.of(value).hex()
-                self.basis.holds_value(value, digest, hasher.spent)
-            except (TooLargeError, RecursionError) as error:
-                self.parts[label] = outline(value)
-                if isinstance(error, TooLargeError) and not hasher.alive:
-                    # Of a client, a session, a running thing, nobody expects that its insides count.
-                    warn_once(label, value)
-
-    def _hasher(self) -> Hasher:
-        return Hasher(LIMIT, self._reached, state=self._state_of)
-
-    def _state_of(self, value: Any) -> frozenset[str] | bytes:
-        """What inside a captured value does not count; of what a client has gathered, not even what it held at first."""
-        omitted = self._state.attributes_of(value)
-        if omitted is None:
-            return self._initial(value) if is_random(type(value)) else b""
-        return omitted
-
-    def _initial(self, value: Any) -> bytes:
-        held = initial(value)
-        for thing in held.code:
-            self._reached(thing)
-        return held.digest
+    def _value(self, captured: Captured) -> None:
+        self._kept.append(captured.value)
+        found = self._values.of(captured)
+        if found is not None:
+            self.parts[found.label] = found.digest
+            if found.spent is not None:
+                self.basis.holds_value(captured.value, found.digest, found.spent)
 
     def _reached(self, thing: Any) -> bytes:
         """For code inside a captured value: it counts too."""
         return self._add("", getattr(thing, "__name__", ""), thing).encode()
-
-    def _digest(self, value: Any) -> str | None:
-        try:
-            return self._hasher().of(value).hex()
-        except (TooLargeError, RecursionError):
-            return None

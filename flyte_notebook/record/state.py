@@ -6,38 +6,39 @@ that lead to what the code changes; never from what a value that is state holds.
 
 from __future__ import annotations
 
+import collections
+import functools
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from flyte_notebook.record.anatomy import attribute_of, cached_by, cells_of, defaults_of, is_plain, layers_of
+from flyte_notebook.record.aliases import RETURNED
+from flyte_notebook.record.anatomy import attribute_of, cached_by, cells_of, defaults_of, is_plain
 from flyte_notebook.record.basis import MISSING
-from flyte_notebook.record.changes import ANYHOW, Change, Pass
+from flyte_notebook.record.changes import ANYHOW, INSIDE, Change
 from flyte_notebook.record.methods import (
     Method,
     class_of,
     definers_of,
-    function_of,
     is_open,
     is_restless,
     is_special,
     methods_of,
 )
-from flyte_notebook.record.origin import is_users, is_users_file
+from flyte_notebook.record.origin import is_users
+from flyte_notebook.record.passing import Lookup, Place, done, passed
 from flyte_notebook.record.syntax import uses_of
 
-Place: TypeAlias = tuple[int, str]
-"""The namespace or object (by id) that holds something, and the name it has there."""
-Lookup: TypeAlias = Callable[[str, types.FunctionType, Mapping[str, Any]], tuple[Place | None, Any]]
 _Mention: TypeAlias = tuple[int, str]
 """The class (by id) of what an attribute is taken from, or _ANY where it is not known, and the attribute's name."""
 
 _ANY = 0
 _UNCHANGING = (
-    *(type(None), bool, int, float, complex, str, bytes, tuple, frozenset, range),
+    *(type(None), bool, int, float, complex, str, bytes, frozenset, range),
     *(type, types.ModuleType, types.FunctionType),
 )
+_HOLDERS = (dict, list, tuple, collections.deque)
 _NONE = frozenset[str]()
 
 
@@ -50,6 +51,8 @@ class State:
         """By id of an object or namespace: the names in it that code binds anew."""
         self._mutated: set[int] = set()
         """The ids of values that code changes in place."""
+        self._gathered: set[int] = set()
+        """Of those inside objects that methods of these change in place."""
         self._mentioned: set[_Mention] = set()
         """The attributes that functions mention: methods of these names are run."""
         self._classes: dict[int, tuple[type, list[Method]]] = {}
@@ -64,6 +67,8 @@ class State:
         """What methods of a class change in an instance, as last told, and which of its attributes they bind anew."""
         self._restless: dict[int, tuple[type, bool]] = {}
         """Whether values of a class change though no code that can be read changes them."""
+        self._unfolding: set[types.FunctionType] = set()
+        """Functions whose results are being followed: they may return what they themselves return."""
         self._asked: set[int | Place] = set()
         """The ids of values, and the places, that were asked about."""
         self._late = False
@@ -112,33 +117,16 @@ class State:
             if given.chain[0] in function.__code__.co_varnames:
                 continue
             _, value = self._lookup(given.chain[0], function, cells)
-            for change in self._passed(function, given, set()):
+            for change in passed(self._lookup, function, given, set()):
                 self._change(value, change.chain[1:], change.how)
 
-    def _passed(self, caller: types.FunctionType, given: Pass, seen: set[Any]) -> Iterator[Change]:
-        """What a function does to a value that `caller` passes on to it, as changes by the caller."""
-        parameter, bound = given.parameter, 0
-        _, function = self._lookup(given.function[0], caller, cells_of(caller))
-        for name in given.function[1:]:
-            owner = function
-            function = attribute_of(owner, name, None) if is_open(owner) else None
-            if function is None and is_open(owner):
-                function, bound = function_of(owner, name)
-        if not isinstance(function, types.FunctionType):
-            return
-        *_, function = layers_of(function)
-        code = function.__code__
-        if not is_users_file(code.co_filename) or (function, parameter) in seen:
-            return
-        seen.add((function, parameter))
-        if parameter.isdigit():
-            parameter = next(iter(code.co_varnames[: code.co_argcount][int(parameter) + bound :]), "")
-        changes = uses_of(code).changes
-        done = [change for change in changes.parameters if change.chain[0] == parameter]
-        for further in changes.passes:
-            if further.chain[0] == parameter:
-                done += self._passed(function, further, seen)
-        yield from (Change((*given.chain, *change.chain[1:]), change.how) for change in done)
+    def note_partial(self, partial: functools.partial[Any]) -> None:
+        """A function was reached together with arguments for it."""
+        if isinstance(partial.func, types.FunctionType):
+            given = [(str(i), value) for i, value in enumerate(partial.args)]
+            for parameter, value in [*given, *partial.keywords.items()]:
+                for change in done(self._lookup, partial.func, parameter, set()):
+                    self._change(value, change.chain[1:], change.how)
 
     def _bind(self, place: Place) -> None:
         names = self._bound.setdefault(place[0], set())
@@ -152,14 +140,18 @@ class State:
         if module is not None and id(vars(module)) == place[0]:
             self._bind((id(module), place[1]))
 
-    def _change(self, value: Any, names: tuple[str, ...], how: str) -> None:
-        """Note that what `names` lead to from `value` is changed."""
+    def _change(self, value: Any, names: tuple[str, ...], how: str, changed: set[int] | None = None) -> None:
+        """Note that what `names` lead to from `value` is changed; in `changed`, if it is in place."""
+        changed = self._mutated if changed is None else changed
         for i, name in enumerate(names):
             if value is MISSING:
                 return
+            if name == RETURNED:
+                self._change_returned(value, names[i + 1 :], how, changed)
+                return
             if not is_open(value):
                 # Of a table, an array, a library's model, any part is all of it.
-                self._mutate(value, ANYHOW)
+                self._mutate(value, INSIDE if how == INSIDE else ANYHOW, changed)
                 return
             if i == len(names) - 1 and not how:
                 self._bind((id(vars(value) if isinstance(value, types.FunctionType) else value), name))
@@ -167,15 +159,30 @@ class State:
                     self._bind((id(vars(value)), name))
                 return
             value = attribute_of(value, name, MISSING)
-        self._mutate(value, how)
+        self._mutate(value, how, changed)
 
-    def _mutate(self, value: Any, how: str) -> None:
-        if value is MISSING or isinstance(value, _UNCHANGING) or id(value) in self._mutated:
+    def _change_returned(self, function: Any, names: tuple[str, ...], how: str, changed: set[int]) -> None:
+        if not isinstance(function, types.FunctionType) or function in self._unfolding:
+            return
+        self._unfolding.add(function)
+        for given in uses_of(function.__code__).changes.returns:
+            _, value = self._lookup(given.chain[0], function, cells_of(function))
+            if given.how:
+                self._change(value, given.chain[1:], given.how, changed)
+            else:
+                self._change(value, (*given.chain[1:], *names), how, changed)
+        self._unfolding.remove(function)
+
+    def _mutate(self, value: Any, how: str, changed: set[int]) -> None:
+        if value is MISSING or isinstance(value, _UNCHANGING) or id(value) in changed:
+            return
+        if how == INSIDE and not isinstance(value, _HOLDERS):
+            # What is taken out of a table or an array may be a copy.
             return
         # What a method of the user's own changes is told by its code.
-        if how == ANYHOW or not any(how in vars(c) for c in type(value).__mro__ if is_users(c.__module__)):
+        if how in (ANYHOW, INSIDE) or not any(how in vars(c) for c in type(value).__mro__ if is_users(c.__module__)):
             self._late = self._late or id(value) in self._asked
-            self._mutated.add(id(value))
+            changed.add(id(value))
 
     # --- what follows ---------------------------------------------------------------------------------------------
 
@@ -192,13 +199,19 @@ class State:
             if is_users(kind.__module__):
                 self.note_class(kind)
         self._follow()
-        self._asked.add(id(value))
         if self._restless[id(kind)][1]:
             return None
         names = self._written(value, kind) if id(kind) in self._classes else _NONE
+        self._asked.add(id(value))
         if id(value) in self._bound:
             names = names.union(self._bound[id(value)])
-        return None if id(value) in self._mutated or (names and not is_plain(kind)) else names
+        if id(value) in self._mutated or id(value) in self._gathered or (names and not is_plain(kind)):
+            return None
+        return names
+
+    def is_gathered(self, value: Any) -> bool:
+        """Whether nothing changes a value but methods of the object that it is in: a client's cache."""
+        return id(value) in self._gathered and id(value) not in self._mutated
 
     def settled(self) -> bool:
         """Whether every answer that was given still stands; else all may be asked again."""
@@ -215,12 +228,10 @@ class State:
             writes = self._writes(id(kind))
             names = frozenset(write.chain[0] for write in writes if len(write.chain) == 1 and not write.how)
             self._answers[id(kind)] = writes, names | cached_by(kind)
-        late, (writes, names) = self._late, self._answers[id(kind)]
+        writes, names = self._answers[id(kind)]
         for write in writes:
             if write.how or len(write.chain) > 1:
-                self._change(value, write.chain, write.how)
-        # Not late: it is found whenever this value is looked at.
-        self._late = late
+                self._change(value, write.chain, write.how, self._gathered)
         return names
 
     def _writes(self, key: int, *, makes: bool = False) -> list[Change]:
@@ -233,7 +244,7 @@ class State:
                 done = [change for change in method.changes.parameters if change.chain[0] == method.first]
                 for given in method.changes.passes:
                     if given.chain[0] == method.first:
-                        done += self._passed(method.function, given, set())
+                        done += passed(self._lookup, method.function, given, set())
                 writes.update(map(method.from_object, done))
         return sorted(writes)
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType
 
-from flyte_notebook.record.changes import Change, Changes, arguments, chain_of, changes_of
+from flyte_notebook.record.aliases import arguments, chain_of
+from flyte_notebook.record.changes import Change, Changes, changes_of
 from flyte_notebook.record.spelled import globals_in, module_imported, spelled_out
 from flyte_notebook.record.trees import Function, nested, node_of, parsed, shape
 

@@ -129,6 +129,26 @@ shell = InteractiveShell.__new__(InteractiveShell)
 shell.__dict__["n"] = 0
 get = shell.get_ipython
 """
+PARTS = """
+import contextlib, functools, io, operator
+KEPT = 1
+LISTS, TABLE, PAIR, BUFFER, STACK = [[1], []], {"a": {}}, ([], {}), io.StringIO(), contextlib.ExitStack()
+class Box:
+    def __init__(self): self.n = 0
+    def hit(self): self.n += 1
+    def hit_by(self, n): self.n += n
+    hit_one = functools.partialmethod(hit_by, 1)
+BOXES = [Box()]
+def get(): return LISTS
+def first():
+    def inner(): return TABLE
+    return LISTS[0]
+def grow(rows, other=None): rows.append(1)
+def partly(lists):
+    for rows in lists: rows.append(1)
+def run(function, rows): function(rows)
+bound, by_name = functools.partial(grow, LISTS), functools.partial(grow, rows=LISTS)
+"""
 RELAY = """
 class A:
     def __init__(self): self.n = 1
@@ -250,6 +270,37 @@ CASES = {
     "a helper by keyword": (HELPERS, "add(k=x, d=D); KEPT", [("{}, 1", "{}, 2")]),
     "a helper's helper": (HELPERS, "pass_on(x, D); KEPT", [("{}, 1", "{}, 2")]),
     "the class of what is made": (MADE, "Made()", [("0, 1, None", "0, 2, None"), ("next(", "-next(")]),
+    **{f"part of {code}": (PARTS, code + "; KEPT", [("KEPT = 1", "KEPT = 2")]) for code in (
+        "[row.append(x) for row in LISTS]",
+        "[row.append(x) for i, row in enumerate(LISTS)]",
+        "[row.append(x) for a, row in zip([0], LISTS)]",
+        "[row.update({x: x}) for row in TABLE.values()]",
+        "row = LISTS[0]; row.append(x)",
+        "row = TABLE['a']; row[x] = x",
+        "row = TABLE.get('a'); row[x] = x",
+        "TABLE.setdefault(x, []).append(x)",
+        "p, q = LISTS, TABLE; p.append(x); q[x] = x",
+        "p, q = PAIR; p.append(x); q[x] = x",
+        "p = q = LISTS; p.append(x)",
+        "p = LISTS if x else []; p.append(x)",
+        "BOXES[0].hit()",
+        "box = BOXES[0]; box.n += 1",
+        "get().append(x)",
+        "rows = get(); rows.append(x)",
+        "first().append(x)",
+        "grow(LISTS[0])",
+        "grow(first())",
+        "grow(*PAIR)",
+        "partly(LISTS)",
+        "bound()",
+        "by_name()",
+        "functools.partial(grow, LISTS)()",
+        "run(grow, LISTS)",
+        "operator.setitem(TABLE, x, x)",
+        "print(x, file=BUFFER)",
+        "STACK.callback(len, [])",
+        "BOXES[0].hit_one()",
+    )},
     **{f"a helper that is {code}": (MADE, f"{code}(D, x); ALL", [('{"a": 1}', '{"a": 2}')])
        for code in ("adder.add", "adder.put", "adder.insert", "Adder.put", "Adder.insert")},
     "a default": (DEFAULTS, "h(x)", [("step=1", "step=2"), ("x + step", "x - step")]),
@@ -261,6 +312,11 @@ CASES = {
     "a global named in text": (LATE, "globals()['C'] = connect(); globals()['C'][0]", [("[1]", "[2]")]),
     "a method named in text": (CLIENT, "getattr(client, 'get')(x)", [URL, LIMIT, RATE, CODE]),
     "a function under a global name": (LATE, "global f; f = lambda: STEP; f()", [("STEP = 1", "STEP = 2")]),
+    "an attribute of a function that the first call sets": (
+        FUNCTION,
+        "g.n = getattr(g, 'n', 0) + 1; g.step",
+        [("0, 1", "0, 2")],
+    ),
     "an item of an object": (CONFIG, "cfg['lr'] = x", [("rate = 3", "rate = 9")]),
     "a property": (CONFIG, "cfg.rate = x; cfg.rate", [('["lr"] = 2', '["lr"] = 9')]),
     "attributes by their names": (CONFIG, "cfg.update(depth=x)", []),
@@ -346,6 +402,36 @@ SET_ANEW = {
         f"a seed of {made}": (f"import random, numpy as np\nR = {made}\n", "R.random()", "(1)", "(2)")
         for made in ("random.Random(1)", "np.random.default_rng(1)", "np.random.RandomState(1)")
     },
+    "what a partial holds": (
+        "import functools\ndef f(rows, x): rows.append(x)\nL = [1]\np = functools.partial(f, L)\n",
+        "p(x)",
+        "[1]",
+        "[2]",
+    ),
+    "what a namespace holds": (
+        "from types import SimpleNamespace\nN = SimpleNamespace(seen=[1])\n",
+        "N.seen.append(x)",
+        "[1]",
+        "[2]",
+    ),
+    "a list with methods": (
+        "class Log(list):\n    def note(self, x): self.append(x)\nlog = Log([1])\n",
+        "log.note(x)",
+        "[1]",
+        "[2]",
+    ),
+    "what an object is given": (
+        "class A:\n    def __init__(self): self.l = L\n    def note(self, x): self.l.append(x)\nL = [1]\na = A()\n",
+        "a.note(x); L",
+        "[1]",
+        "[2]",
+    ),
+    "what an object holds": (
+        "class A:\n    def __init__(self): self.l = L\nL = [1]\na = A()\n",
+        "a.l.append(x)",
+        "[1]",
+        "[2]",
+    ),
     "a seed in an object": (SEEDED, "model.draw()", "(1)", "(2)"),
 }
 
@@ -366,6 +452,43 @@ def test_what_a_cell_sets_anew_counts_by_what_it_holds_at_first(what):
     assert edited != before
     cells["main"](1)
     assert fingerprint(cells["main"]) == edited
+
+
+COPIED = {
+    "a new list": ("L = [1]", "c = list(L); c.append(x)", "L[0] = 2"),
+    "a slice": ("L = [1]", "c = L[:]; c.append(x)", "L[0] = 2"),
+    "a dict in a new one": ("L = [{'a': 1}]", "c = dict(L[0]); c[x] = 1", "L[0]['a'] = 2"),
+    "a list that is looped through": ("L = [1]", "c = []\n    for n in L: c.append(n)", "L[0] = 2"),
+    "a number": ("L = {'a': 1}", "n = L['a']; n += 1", "L['a'] = 2"),
+    "rows of a table": (
+        "import pandas as pd\nL = pd.DataFrame({'a': [1]})",
+        "c = L[L.a > 0]; c.insert(0, 'b', 1)",
+        "L.a = 2",
+    ),
+    "a copy of a table": ("import pandas as pd\nL = pd.DataFrame({'a': [1]})", "c = L.copy(); c['b'] = 1", "L.a = 2"),
+    "what a function returns": ("L = {'a': 1}\ndef f(): return dict(L)", "f()[x] = 1", "L['a'] = 2"),
+    "another argument": ("L, D = [1], []\ndef f(d, l): d.append(l[0])", "f(D, L)", "L[0] = 2"),
+    "what a function inside returns": (
+        "L = [1]\ndef f():\n    def g(): return L\n    return [g()]",
+        "f().append(x)",
+        "L[0] = 2",
+    ),
+    "a variable of the module": (
+        "n = L = 1\ndef m():\n    n = 0\n    def i():\n        nonlocal n\n        n += 1\n    return i\ni = m()",
+        "i(); n",
+        "n = 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", COPIED)
+def test_what_code_has_changed_only_copies_of_is_seen_when_a_cell_changes_it(what):
+    definitions, body, change = COPIED[what]
+    cells = Cells().run(program(definitions + "\n", body))
+    before = fingerprint(cells["main"])
+    cells["main"](1)
+    assert fingerprint(cells["main"]) == before
+    assert fingerprint(cells.run(change)["main"]) != before
 
 
 REGISTRIES = {
