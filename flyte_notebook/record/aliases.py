@@ -86,6 +86,8 @@ class Aliases:
         while isinstance(node, ast.Attribute):
             names.append(node.attr)
             node = node.value
+        if isinstance(node, ast.Await):
+            node = node.value
         called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
         if isinstance(node, ast.Call) and called == "type" and node.args:
             # `type(self).count += 1`

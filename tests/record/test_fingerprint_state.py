@@ -130,7 +130,7 @@ shell.__dict__["n"] = 0
 get = shell.get_ipython
 """
 PARTS = """
-import contextlib, functools, io, operator
+import asyncio, contextlib, functools, io, operator
 KEPT = 1
 LISTS, TABLE, PAIR, BUFFER, STACK = [[1], []], {"a": {}}, ([], {}), io.StringIO(), contextlib.ExitStack()
 class Box:
@@ -140,6 +140,8 @@ class Box:
     hit_one = functools.partialmethod(hit_by, 1)
 BOXES = [Box()]
 def get(): return LISTS
+async def get_late(): return LISTS
+async def wait(): (await get_late()).append(1)
 def first():
     def inner(): return TABLE
     return LISTS[0]
@@ -287,6 +289,7 @@ CASES = {
         "box = BOXES[0]; box.n += 1",
         "get().append(x)",
         "rows = get(); rows.append(x)",
+        "asyncio.run(wait())",
         "first().append(x)",
         "grow(LISTS[0])",
         "grow(first())",
