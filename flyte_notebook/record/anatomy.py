@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flyte_notebook.record.digest import combined, is_task, type_name
+from flyte_notebook.record.origin import is_users
 
 LIMIT = 1024 * 1024
 """Bytes of a captured value that are read; a larger one counts by name, type and shape."""
@@ -78,6 +79,15 @@ def code_of(cls: type) -> Iterator[tuple[str, Any]]:
         for part in functions_in(value):
             if isinstance(part, type) or (isinstance(part, types.FunctionType) and not is_made(cls, name, part)):
                 yield name, part
+
+
+def heirs_of(cls: type) -> Iterator[type]:
+    """The classes of the user's that were derived from a class, in their order, and from these."""
+    heirs: list[type] = type.__subclasses__(cls)
+    for heir in heirs:
+        if is_users(heir.__module__):
+            yield heir
+        yield from heirs_of(heir)
 
 
 def functions_in(value: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from flyte_notebook.record.anatomy import (
     data_of,
     defaults_of,
     form_of,
+    heirs_of,
     hinted_by,
     implementations_of,
     is_definition,
@@ -226,7 +227,8 @@ class Survey:
             if value is MISSING:
                 return f"{'.'.join(chain)} missing"
         if identity := self._add("", name, value):
-            return identity
+            heirs = heirs_of(value) if chain[-1] == "__subclasses__" and isinstance(value, type) else ()
+            return " ".join([identity, *(self._add("", "", heir) for heir in heirs)])
         return self._capture(f"captured {name}", value, place)
 
     def _imported(self, module_name: str, name: str | None, function: types.FunctionType) -> str:

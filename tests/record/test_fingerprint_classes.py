@@ -141,6 +141,15 @@ def test_an_attribute_of_a_function_that_nobody_reads_does_not_count():
     assert main_of(program(FUNCTION, {"unread": 5})) == main_of(program(FUNCTION, {}))
 
 
+def test_classes_that_are_found_by_their_base_count():
+    base = "class Base: pass\nclass Between(Base): pass\ndef main(x): return Base.__subclasses__()\n"
+    cells = Cells().run(base)
+    empty = fingerprint(cells["main"])
+    one = fingerprint(cells.run("class One(Between):\n    def f(self): return 1\n")["main"])
+    other = fingerprint(Cells().run(base).run("class One(Between):\n    def f(self): return 2\n")["main"])
+    assert len({empty, one, other}) == 3
+
+
 def test_the_order_of_methods_does_not_count():
     methods = ["    def f(self): return 1\n", "    @property\n    def g(self): return 2\n"]
     used = "def main(x): return W().f() + W().g\n"
