@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flyte_notebook.record.anatomy import LIMIT, is_engine, outline, warn_once
 from flyte_notebook.record.digest import Hasher, TooLargeError, combined, type_name
 from flyte_notebook.record.initial import initial
-from flyte_notebook.record.methods import is_running
+from flyte_notebook.record.methods import is_running, is_unseeded
 from flyte_notebook.record.passing import Place
 from flyte_notebook.record.state import State
 
@@ -77,7 +77,7 @@ class Values:
 
     def _initial(self, value: Any) -> bytes:
         self._reached(type(value))
-        if is_running(type(value)):
+        if is_running(type(value)) or is_unseeded(value):
             return b""
         held = initial(value)
         for thing in held.code:

@@ -123,6 +123,16 @@ def is_running(cls: type) -> bool:
     return any((base.__module__, base.__name__) in _RUNNING for base in cls.__mro__)
 
 
+def is_unseeded(value: Any) -> bool:
+    """Whether a generator of numpy has drawn its own seed: nobody has set it, and each kernel has another.
+
+    Such a seed has 128 bits (`numpy.random.SeedSequence`).
+    """
+    sequence = getattr(getattr(value, "bit_generator", None), "seed_seq", None) if is_random(type(value)) else None
+    entropy = getattr(sequence, "entropy", None)
+    return isinstance(entropy, int) and entropy.bit_length() > 64
+
+
 def is_random(cls: type) -> bool:
     """Whether a value draws random numbers: every use changes it."""
     return any(base.__module__ in _RANDOM for base in cls.__mro__)

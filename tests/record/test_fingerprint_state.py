@@ -457,6 +457,12 @@ def test_what_a_cell_sets_anew_counts_by_what_it_holds_at_first(what):
     assert fingerprint(cells["main"]) == edited
 
 
+@pytest.mark.parametrize("made", ["R = np.random.default_rng()", "R = [np.random.default_rng()]"])
+def test_a_generator_without_a_seed_is_the_same_in_every_kernel(made):
+    source = program(f"import numpy as np\n{made}\n", "R")
+    assert main_of(source) == main_of(source) != main_of(source.replace("rng()", "rng(1)"))
+
+
 COPIED = {
     "a new list": ("L = [1]", "c = list(L); c.append(x)", "L[0] = 2"),
     "a slice": ("L = [1]", "c = L[:]; c.append(x)", "L[0] = 2"),
