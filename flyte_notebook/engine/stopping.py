@@ -34,7 +34,7 @@ ASKINGS = 2
 """How often it is asked again; then it is ended by force."""
 THROWS = 2
 """How often an exception is thrown into one task; then it is abandoned."""
-AT_ONCE = 100
+AT_ONCE = 1000
 """How many calls of a cell are refused without waiting. A cell cannot be abandoned: its task is the kernel's."""
 
 FORCED = "went on when it was cancelled: ended by force"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import Context
 from types import FrameType
 from typing import Any, cast
@@ -38,16 +38,52 @@ def throw(task: asyncio.Task[Any]) -> None:
     waiter = getattr(task, "_fut_waiter", None)
     if isinstance(waiter, _TASKS):
         throw(waiter)
-    elif waiter is not None and not waiter.done():
-        waiter.set_exception(Ended())
+    elif waiter is not None:
+        # What it waits for stays as it is: somebody else, such as a timer, is to give it its outcome.
+        for wakeup, context in _wakeups(task, waiter):
+            failed: asyncio.Future[Any] = waiter.get_loop().create_future()
+            failed.set_exception(Ended())
+            _retrieved(failed)
+            failed.add_done_callback(wakeup, context=context)
+            waiter.add_done_callback(_retrieved)
+
+
+def _wakeups(task: asyncio.Task[Any], waiter: asyncio.Future[Any]) -> list[tuple[Callable[..., object], Context]]:
+    """What would have gone on with `task` after the future that it waits for, and now does not."""
+    if waiter.done():
+        handles = [handle for handle in tuple(_ready(task)) if handle._args]
+        for handle in handles:
+            handle.cancel()
+        return [(handle._callback, handle._context) for handle in handles]
+    callbacks = getattr(waiter, "_callbacks", None) or ()
+    mine = [(callback, context) for callback, context in callbacks if getattr(callback, "__self__", None) is task]
+    for callback, _ in mine:
+        waiter.remove_done_callback(callback)
+    return mine
+
+
+def _ready(task: asyncio.Task[Any]) -> Iterator[Any]:
+    """The next step of `task`, if the loop is to take it in its next round."""
+    for handle in getattr(task.get_loop(), "_ready", ()):
+        if getattr(handle._callback, "__self__", None) is task:
+            yield handle
+
+
+def _retrieved(future: asyncio.Future[Any]) -> None:
+    """Perhaps nobody asks for its outcome any more: Python is not to complain of that."""
+    if not future.cancelled():
+        future.exception()
 
 
 def detach(task: asyncio.Task[Any], error: BaseException | None = None) -> None:
     """Never resume `task`: its code stays where it is, and whoever waits for it gets `error`, or a CancelledError."""
     waiter = getattr(task, "_fut_waiter", None)
-    for callback, *_ in getattr(waiter, "_callbacks", None) or ():
-        if waiter is not None and getattr(callback, "__self__", None) is task:
-            waiter.remove_done_callback(callback)
+    if task.done():
+        return
+    if waiter is not None:
+        _wakeups(task, waiter)
+    for handle in tuple(_ready(task)):
+        handle.cancel()
     # A task refuses to be given an outcome; the future that it is does not.
     kind = next(kind for kind in _TASKS if isinstance(task, kind))
     future = cast(asyncio.Future[Any], super(kind, task))
@@ -106,14 +142,15 @@ def _on_the_stack(loop: asyncio.AbstractEventLoop) -> set[Call]:
 def left_by(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> Iterator[asyncio.Task[Any]]:
     """Tasks made of the user's coroutines, or asyncio's, by bodies at or below `nodes` that were stopped.
 
-    Not those of libraries, which may serve others.
+    Not those that are a library's alone, which may serve others; but those that a library, such as anyio, has made to
+    run the user's.
     """
     for task in asyncio.all_tasks(loop):
         call = call_of(task)
         if call is None or not call.stopped or not _is_below(call, nodes):
             continue
-        filename = _filename(task)
-        if filename.startswith(_ASYNCIO) or (is_users_file(filename) and not is_package(filename)):
+        first, *others = (*_filenames(task), "")
+        if first.startswith(_ASYNCIO) or any(map(_is_theirs, (first, *others))):
             yield task
 
 
@@ -132,6 +169,17 @@ def _is_below(call: Call, nodes: Collection[Node]) -> bool:
     return False
 
 
+def _is_theirs(filename: str) -> bool:
+    return is_users_file(filename) and not is_package(filename)
+
+
 def _filename(task: asyncio.Task[Any]) -> str:
-    code = getattr(task.get_coro(), "cr_code", None)
-    return str(getattr(code, "co_filename", ""))
+    return next(_filenames(task), "")
+
+
+def _filenames(task: asyncio.Task[Any]) -> Iterator[str]:
+    """Where the coroutine of a task is defined, and those that it waits for one in the other."""
+    coroutine: Any = task.get_coro()
+    while (code := getattr(coroutine, "cr_code", None)) is not None:
+        yield code.co_filename
+        coroutine = coroutine.cr_await

@@ -534,6 +534,72 @@ def test_a_body_that_cancels_itself_and_goes_on_has_a_result():
     assert flyte.run(bounds_itself).outputs() == (7,)
 
 
+@pytest.mark.parametrize("groups", ["anyio", "asyncio"])
+def test_what_a_task_group_has_started_ends_with_its_body_whatever_it_catches(groups):
+    ticks = []
+
+    async def goes_on_for_ever() -> None:
+        while going_on:
+            with contextlib.suppress(BaseException):
+                ticks.append(1)
+                await asyncio.sleep(0.05)
+
+    @env.task
+    async def holds_a_group() -> int:
+        if groups == "anyio":
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(goes_on_for_ever)
+        else:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(3):
+                    tasks.create_task(goes_on_for_ever())
+        return 1
+
+    async def cell() -> tuple[set[asyncio.Task[Any]], int, int]:
+        patch_loop()
+        once_begun("holds_a_group", cancel_runs)
+        with pytest.raises(errors.ActionAbortedError):
+            async with open_cell():
+                await holds_a_group()
+        so_far = len(ticks)
+        await asyncio.sleep(0.2)
+        return others(), so_far, len(ticks)
+
+    left, before, after = run_async(cell())
+    assert left == set()
+    assert before == after
+    assert phases() == {"holds_a_group": {"ABORTED"}}
+
+
+@pytest.mark.parametrize("how", ["awaited", "blocking"])
+@pytest.mark.parametrize("steps", [0.1, 0.05])
+def test_ending_by_force_leaves_asyncio_nothing_to_complain_about(how, steps):
+    """Also when what a body waits for comes in the very round of the loop in which it is ended."""
+    complaints = []
+
+    @env.task
+    async def ticks() -> int:
+        while going_on:
+            with contextlib.suppress(BaseException):
+                await asyncio.sleep(steps)
+        return 1
+
+    async def cell() -> None:
+        patch_loop()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        once_begun("ticks", cancel_runs)
+        with pytest.raises(errors.ActionAbortedError):
+            if how == "blocking":
+                flyte.run(ticks)
+            else:
+                await flyte.run.aio(ticks)
+        await asyncio.sleep(3 * steps)
+
+    run_async(cell())
+    assert complaints == []
+
+
 def test_what_was_ended_by_force_is_said_in_the_tree():
     async def cell() -> None:
         once_begun("catches_every_time", cancel_runs)
