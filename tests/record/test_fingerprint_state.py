@@ -289,7 +289,7 @@ CASES = {
         "box = BOXES[0]; box.n += 1",
         "get().append(x)",
         "rows = get(); rows.append(x)",
-        "asyncio.run(wait())",
+        "with asyncio.Runner() as runner: runner.run(wait())",
         "first().append(x)",
         "grow(LISTS[0])",
         "grow(first())",
