@@ -115,17 +115,17 @@ def _nested(loop: asyncio.AbstractEventLoop, fn: AsyncFn[T], *args: Any) -> T:
         )
     due = _due(loop)
     patch_loop(loop)
-    _nesting.depth = depth + 1
     may_raise = interrupt.may_raise(interrupt.current_task())
-    task = loop.create_task(_settled(may_raise, fn, *args))
+    task: asyncio.Task[T | KeyboardInterrupt] | None = None
     try:
-        with interrupt.guarding(task, may_raise):
+        _nesting.depth = depth + 1
+        with interrupt.guarding(loop, may_raise) as guarded:
+            task = guarded.task = loop.create_task(_settled(may_raise, fn, *args))
             outcome = loop.run_until_complete(task)
-    except asyncio.CancelledError:
-        told(current_action())
-        raise
-    except BaseException:
-        if not task.done():
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError):
+            told(current_action())
+        if task is not None and not task.done():
             _drop(loop, task)
         raise
     finally:

@@ -40,6 +40,13 @@ class _Entry:
     """Hears only of what nobody else does."""
 
 
+@dataclass(slots=True)
+class Guarded:
+    """What is waited for while nobody else handles interrupts."""
+
+    task: asyncio.Task[Any] | None = None
+
+
 _INSISTS = 3
 """So many signals that nobody could act on end even what must not be cut in two."""
 
@@ -105,34 +112,53 @@ class _Interrupts:
         SIGINT already.
         """
         here = threading.current_thread() is threading.main_thread() and not background.get()
-        if not here or not self._install():
+        if not here or not self._may_install():
             yield
             return
         entry = _Entry(loop, stop, at_once, raises, last)
-        self._entries.append(entry)
         ticker = self._tick(loop) if sys.platform == "win32" else None
         try:
+            # Before the handler is there, as the signal may come in the midst of installing it.
+            self._entries.append(entry)
+            self._install()
             yield
         finally:
             if ticker is not None:
                 ticker.cancel()
-            self._entries.remove(entry)
-            wanted = any(other.raises for other in self._entries) if entry.raises else bool(self._entries)
-            if not wanted and self._installed():
+            self._leave(entry)
+
+    def _leave(self, entry: _Entry) -> None:
+        """Forget `entry`, and handle SIGINT no longer where nobody is left who wants that.
+
+        Raises:
+            KeyboardInterrupt: one came at the end of its block, where the loop does not go on that was to stop it.
+        """
+        installed = self._installed()
+        others = [other for other in self._entries if other is not entry]
+        wanted = any(other.raises for other in others) if entry.raises else bool(others)
+        try:
+            if installed and not wanted:
                 # Runs in the background may outlive many cells, and are not what an interrupt is meant for.
                 signal.signal(signal.SIGINT, self._previous)
+        finally:
+            # Not before: until then the signal would be nobody's.
+            self._entries[:] = others
+        if installed and entry.raises and self._unheard:
+            self._unheard = 0
+            self._later.forget()
+            raise KeyboardInterrupt
 
-    def _install(self) -> bool:
-        """Handle SIGINT from here on; False where that is somebody else's."""
+    def _may_install(self) -> bool:
+        """False where SIGINT is somebody else's to handle."""
         present = signal.getsignal(signal.SIGINT)
-        if self._installed():
-            return True
         # ipykernel's own around an awaited cell must go: it acts only once the loop wakes by itself.
-        if present is not signal.default_int_handler and not _is_ipykernels(present):
-            return False
-        self._unheard = 0
-        self._previous = signal.signal(signal.SIGINT, self._handle)
-        return True
+        return self._installed() or present is signal.default_int_handler or _is_ipykernels(present)
+
+    def _install(self) -> None:
+        if not self._installed():
+            self._unheard = 0
+            self._previous = signal.getsignal(signal.SIGINT)
+            signal.signal(signal.SIGINT, self._handle)
 
     def _installed(self) -> bool:
         # A cell that ends restores what it has found, whoever has installed what since.
@@ -140,7 +166,7 @@ class _Interrupts:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self._unheard += 1
-        for entry in [entry for entry in self._entries if not entry.last] or tuple(self._entries):
+        for entry in self._concerned():
             with contextlib.suppress(RuntimeError):
                 entry.loop.call_soon_threadsafe(self._heard, entry.stop)
         if _is_ipykernels(self._previous) and not any(entry.raises for entry in self._entries):
@@ -155,6 +181,11 @@ class _Interrupts:
             # What it holds must stay whole.
             self._later.resumed(ours, self._reach)
 
+    def _concerned(self) -> list[_Entry]:
+        """Who is told of a signal."""
+        first = [entry for entry in self._entries if not entry.last]
+        return first if any(entry.raises for entry in first) else list(self._entries)
+
     def _ours(self, frame: FrameType | None) -> FrameType | None:
         """Where the signal has met our own work: its frame, or that of what it works for."""
         if frame is None:
@@ -164,30 +195,32 @@ class _Interrupts:
         return work or (frame if is_plumbing(frame.f_code.co_filename) else None)
 
     @contextlib.contextmanager
-    def guarding(self, task: asyncio.Task[Any], raises: bool) -> Iterator[None]:
-        """While this block waits for `task`, which may hear of interrupts itself, but not from its first step to its last.
+    def guarding(self, loop: asyncio.AbstractEventLoop, raises: bool) -> Iterator[Guarded]:
+        """While this block waits for a task of `loop`, which may hear of interrupts itself, but not from its first step to
+        its last. The block makes it, and says which it is.
 
         Raises:
-            KeyboardInterrupt: one came that it has not heard of; it is cancelled, unless it has ended.
+            KeyboardInterrupt: one came that the task has not heard of; it is cancelled, unless it has ended.
         """
-        if self._entries:
-            yield
+        guarded = Guarded()
+        if self._installed() and any(entry.raises for entry in self._entries):
+            yield guarded
             return
         came = False
 
         def stop() -> None:
             nonlocal came
             came = True
-            task.cancel()
+            if guarded.task is not None:
+                guarded.task.cancel()
 
-        with self.catching(task.get_loop(), stop, lambda: False, raises, last=True):
-            mine = any(entry.stop is stop for entry in self._entries)
+        with self.catching(loop, stop, lambda: False, raises, last=True):
             try:
-                yield
+                yield guarded
             except asyncio.CancelledError:
                 if not (came and raises):
                     raise
-            if raises and mine and (came or self._unheard):
+            if came and raises:
                 raise KeyboardInterrupt
 
     def _reach(self) -> None:

@@ -20,9 +20,10 @@ from flyte_notebook.record import events
 from flyte_notebook.record.codec import Draft, Encoded
 from flyte_notebook.record.model import Phase
 from flyte_notebook.record.source import source_of
+from flyte_notebook.record.whole import whole
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from flyte_notebook.api.behavior import Cache
     from flyte_notebook.api.options import TaskOptions
@@ -113,8 +114,14 @@ async def submit(task: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     if me is not None and getattr(me.get_coro(), "cr_frame", None) is sys._getframe():
         # Somebody (gather, create_task, flyte.map) made a task of exactly this call: it can be the action's own.
         return await _watched(call, parent, me, acting)
-    runner = run.loop.create_task(acting)
+    runner = _started(run.loop, acting)
     return await _watched(call, parent, runner, runner)
+
+
+@whole
+def _started(loop: asyncio.AbstractEventLoop, acting: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """The task of an action. Once there is one, it gets into the hands of who ends it."""
+    return loop.create_task(acting)
 
 
 async def _sealed_in_turn(draft: Draft, parent: Node, task: str) -> Encoded:
