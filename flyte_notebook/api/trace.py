@@ -120,7 +120,7 @@ class _Traced:
         """The call returned `value`. In a thread, waits as `returned` does; a loop must not wait here."""
         self._succeeded(value)
         self._leave()
-        if self.call.run.pace.overdue() and asyncio.events._get_running_loop() is None:
+        if self.call.run.pace.behind() and asyncio.events._get_running_loop() is None:
             self.call.run.store.journal.flush().exception()
         return value
 
@@ -129,7 +129,7 @@ class _Traced:
         self._succeeded(value)
         pace = self.call.run.pace
         try:
-            if pace.overdue() and asyncio.get_running_loop() is self.frame.loop:
+            if pace.behind() and asyncio.get_running_loop() is self.frame.loop:
                 await pace.kept()
         finally:
             self._leave()

@@ -28,8 +28,7 @@ class Pace:
     def __init__(self, loop: asyncio.AbstractEventLoop, journal: Journal) -> None:
         self._loop = loop
         self._journal = journal
-        self._late = journal.late
-        self.overdue = journal.overdue
+        self.behind = journal.late
         """True when a call that has come to its end has to wait until it is `kept`."""
         self._beginning: deque[asyncio.Future[None]] = deque()
         self._asked = False
@@ -40,7 +39,7 @@ class Pace:
 
     def late(self) -> bool:
         """True when a call that is made now has to wait for its `turn`."""
-        return self._late() or bool(self._beginning)
+        return self.behind() or bool(self._beginning)
 
     async def turn(self) -> None:
         """Wait until the journal has caught up and the calls that came before have begun."""
@@ -59,7 +58,7 @@ class Pace:
             self._loop.call_soon(self._let_more_in)
 
     def _let_more_in(self) -> None:
-        if self._late():
+        if self.behind():
             # Others may keep it so for ever: some are let in all the same, after the next commit.
             self._when_committed(self._let_in)
         else:

@@ -227,7 +227,7 @@ async def _act(
             ended(call, Phase.ABORTED)
             raise asyncio.CancelledError from None
         ended(call, failures.phase_of(call), error=failures.recorded(error))
-        if call.run.pace.overdue():
+        if call.run.pace.behind():
             await call.run.pace.kept()
         raise failures.for_caller(error)  # noqa: B904 - it carries its cause already
     finally:
@@ -244,7 +244,7 @@ async def _act(
         fingerprint=None if deaf else fingerprint,
         cache_key=None if deaf else key,
     )
-    if call.run.pace.overdue():
+    if call.run.pace.behind():
         # Nobody builds on what a crash would take back for longer than is promised.
         await call.run.pace.kept()
     return value if immutable else await decoded(task, result, call.run.store.blobs)

@@ -48,9 +48,8 @@ class Journal:
         called three times for every action.
         """
         self.late = self._writer.late
-        """True while what was appended waits for its commit for nearly 50 ms: whoever can wait should, and call `flush`."""
-        self.overdue = self._writer.overdue
-        """True while it waits for longer: who hands results back calls `flush` and waits, so that no more of them is lost."""
+        """True while what was appended waits for its commit for too long: who begins something, or hands a result back, calls
+        `flush` and waits, so that no more of it is lost in a crash."""
         self._readers: deque[sqlite3.Connection] = deque()
         """Connections that nobody uses at the moment; kept only while the writer is busy."""
         gate.tenants.add(self)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from flyte_notebook.errors import JournalError
 from flyte_notebook.record import events
+from flyte_notebook.record.backlog import PATIENCE, Backlog
 from flyte_notebook.record.events import ActionEnded
 from flyte_notebook.record.gate import gate
 from flyte_notebook.record.ledger import Ledger, NotRecordedHereError
@@ -32,12 +33,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PROMISE = 0.045
-"""Seconds from an append to its commit; 50 ms are promised."""
 _WINDOW = 0.02
 """Seconds to gather a batch: less after a commit that was slow, as behind a thread that hogs the interpreter."""
-_LATE = 0.035
-"""Seconds after which whoever is about to begin something had better wait."""
 _FULL = 65_536
 """Events that may wait for a commit; whoever appends more waits for it, with all that runs in the same thread."""
 _IDLE = 1.0
@@ -63,7 +60,7 @@ class Writer:
 
     def suspend(self) -> None:
         """Let go of the file until it is needed again; see `gate`."""
-        self._slow = True
+        self._backlog.for_the_disk = True
         self._ledger.rest()
 
     def renew(self) -> None:
@@ -79,13 +76,8 @@ class Writer:
         self._underway = Underway()
         self._failure: JournalError | None = None
         self._closed = False
-        self._awake = False
-        """True while the thread is sure to look at the queue again without being woken."""
-        self._oldest = 0.0
-        """When, at the earliest, what is not committed yet was appended; while `_awake`."""
+        self._backlog = Backlog()
         self._urgent = False
-        self._slow = True
-        """What is under way, or comes next, waits for the disk: at the beginning and at the end of a write-ahead log."""
         self._bell = threading.Event()
         self._thread: threading.Thread | None = None
         self._state = threading.Lock()
@@ -117,7 +109,7 @@ class Writer:
         if type(event) is ActionEnded:
             self._underway.add(event)
         self._queue.append(event)
-        if not self._awake:
+        if not self._backlog.watched:
             self._wake()
         if len(self._queue) > _FULL and threading.current_thread() is not self._thread:
             self._wait_for_room()
@@ -128,12 +120,8 @@ class Writer:
         self.flush().exception()
 
     def late(self) -> bool:
-        """True while something that was appended waits for its commit for so long that new work had better wait."""
-        return self._awake and (self._slow or time.perf_counter() - self._oldest > _LATE) and self._failure is None
-
-    def overdue(self) -> bool:
-        """True while something that was appended waits for its commit for as long as is promised."""
-        return self._awake and (self._slow or time.perf_counter() - self._oldest > _PROMISE) and self._failure is None
+        """True while something that was appended waits for so long that new work, and results, had better wait for it."""
+        return self._backlog.late() and self._failure is None
 
     @whole
     def flush(self) -> Future[None]:
@@ -141,7 +129,7 @@ class Writer:
         future: Future[None] = Future()
         if self._failure is not None:
             future.set_exception(self._refusal())
-        elif not self._awake and not self._queue:
+        elif not self._backlog.watched and not self._queue:
             # The writer rests: whatever was appended is committed.
             future.set_result(None)
         elif self._closed:
@@ -175,7 +163,7 @@ class Writer:
         # On this thread: at the interpreter's exit no other can be started.
         while self._queue:
             self._drain()
-        self._awake = False
+        self._backlog.watched = False
         with self._writing, gate:
             if self._failure is None:
                 self._ledger.rest()
@@ -186,9 +174,7 @@ class Writer:
 
     def _wake(self) -> None:
         with self._state:
-            if not self._awake:
-                self._oldest = time.perf_counter()
-            self._awake = True
+            self._backlog.begin()
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._run, name="flyte-notebook-journal", daemon=True)
                 self._thread.start()
@@ -199,37 +185,35 @@ class Writer:
         took = 0.0
         while not self._closed:
             if not self._urgent:
-                self._bell.wait(min(_WINDOW, max(_PROMISE - took, 0.001)))
+                self._bell.wait(min(_WINDOW, max(PATIENCE - took, 0.001)))
             self._bell.clear()
             self._urgent = False
             began = time.perf_counter()
             self._drain()
             took = time.perf_counter() - began
             if len(self._queue) < _BATCH:
-                self._oldest = began
+                self._backlog.caught_up(until=began)
             if not self._queue and not self._rest():
                 return
 
     def _rest(self) -> bool:
         """Wait for work. False when none came: the thread is no longer this writer's and has to end."""
-        self._awake = False
+        self._backlog.watched = False
         # After the flag: an append that did not see it is seen here.
         if not self._queue and not self._bell.wait(_IDLE):
             with self._state:
-                ends = not self._queue and not self._awake
+                ends = not self._queue and not self._backlog.watched
                 if ends:
                     self._thread = None
-                    self._slow = True
+                    self._backlog.for_the_disk = True
             if ends:
                 with self._writing, gate:
                     # Again: an append may have been committed meanwhile.
-                    self._slow = True
+                    self._backlog.for_the_disk = True
                     self._ledger.rest()
                     self._on_rest()
                 return False
-        if not self._awake:
-            self._oldest = time.perf_counter()
-        self._awake = True
+        self._backlog.begin()
         self._bell.clear()
         return True
 
@@ -244,7 +228,7 @@ class Writer:
                     with gate:
                         self._take(taken, waiting)
                         self._ledger.commit()
-                        self._slow = self._slow and not taken
+                        self._backlog.for_the_disk = self._backlog.for_the_disk and not taken
                 except Exception as error:  # noqa: BLE001  whatever it is, those who wait have to hear of it
                     self._failure = self._ledger.access.explained(error)
             if self._failure is not None:
@@ -292,14 +276,14 @@ class Writer:
 
     def _checkpoint(self) -> None:
         with gate:
-            self._slow = True
+            self._backlog.for_the_disk = True
             try:
                 self._ledger.access.checkpoint()
             except (sqlite3.Error, JournalError) as error:
                 # Nothing is lost: the log goes on growing, and a later batch tries again.
                 _log.warning("the write-ahead log of %s cannot be folded in: %s", self.path, error)
             finally:
-                self._slow = False
+                self._backlog.for_the_disk = False
 
     def _publish(self, taken: list[Event]) -> None:
         publish = events.committed.publish

@@ -228,7 +228,7 @@ def test_no_result_is_handed_back_that_would_be_lost_for_longer_than_is_promised
         await journal_caught_up()
         with locked_by_another_process(home) as unlock:
             ending.go_on["first"].set()
-            while not run.pace.overdue():
+            while not run.pace.behind():
                 await asyncio.sleep(0.001)
             ending.go_on[kind].set()
             await asyncio.sleep(0.03)
@@ -254,7 +254,7 @@ def test_an_action_that_has_ended_and_waits_to_be_handed_back_is_not_cancelled(h
         call = next(call for call in run.calls.values() if call.runner is last)
         with locked_by_another_process(home) as unlock:
             ending.go_on["first"].set()
-            while not run.pace.overdue():
+            while not run.pace.behind():
                 await asyncio.sleep(0.001)
             ending.go_on["task"].set()
             while not call.phase.terminal:
@@ -310,7 +310,7 @@ def test_nobody_waits_for_ever_where_every_commit_is_slow_and_others_keep_the_jo
         while len(run.calls) < 7:
             await asyncio.sleep(0.001)
         SlowDisk(monkeypatch, 0.06)
-        while not run.pace.overdue():
+        while not run.pace.behind():
             await asyncio.sleep(0.001)
         go_on.set()
         # What they wait for is on record: it does not matter that there is always more.

@@ -33,10 +33,6 @@ def locked(path):
         yield lock
 
 
-def said(journal):
-    return journal.late(), journal.overdue()
-
-
 def rest(journal, monkeypatch):
     monkeypatch.setattr(writer, "_IDLE", 0.01)
     put(journal, started())
@@ -55,19 +51,19 @@ def test_from_the_first_append_to_a_file_that_has_to_be_opened(path, locked, mon
     journal = Journal(path)
     if before is not None:
         before(journal, monkeypatch)
-    assert before is fork or said(journal) == (False, False)
+    assert before is fork or not journal.late()
     release = locked()
     journal.append(started("next-run"))
     # At once: no time has passed.
-    assert said(journal) == (True, True)
+    assert journal.late()
     flush = journal.flush()
     release()
     flush.result(20)
     journal.append(submitted(1, run="next-run"))
-    while any(said(journal)):
+    while journal.late():
         time.sleep(0.001)
     journal.close()
-    assert said(journal) == (False, False)
+    assert not journal.late()
 
 
 def test_when_a_commit_takes_long_and_until_it_is_through(path, locked):
@@ -75,13 +71,13 @@ def test_when_a_commit_takes_long_and_until_it_is_through(path, locked):
     put(journal, started())
     release = locked()
     journal.append(submitted(1))
-    while not journal.overdue():
+    while not journal.late():
         assert not journal.flush().done()
         time.sleep(0.001)
-    assert said(journal) == (True, True)
+    assert journal.late()
     release()
     journal.flush().result(20)
-    while journal.overdue():
+    while journal.late():
         time.sleep(0.001)
     journal.close()
 
@@ -93,16 +89,16 @@ def test_while_the_log_is_folded_in(path, monkeypatch):
     checkpoint = access.Access.checkpoint
 
     def watched(self):
-        seen.append(said(journal))
+        seen.append(journal.late())
         checkpoint(self)
-        seen.append(said(journal))
+        seen.append(journal.late())
 
     monkeypatch.setattr(access.Access, "checkpoint", watched)
     monkeypatch.setattr(access, "_CHECKPOINT_BYTES", 100_000)
     journal._writer._ledger.access._tolerated = 100_000
     put(journal, *(submitted(number) for number in range(1_000)))
     put(journal, submitted(2_000))
-    assert seen == [(True, True)] * 2
+    assert seen == [True, True]
     assert (path.with_name("journal.db-wal")).stat().st_size < 100_000
     journal.close()
 
@@ -142,6 +138,6 @@ def test_whoever_waits_for_a_journal_that_is_closed_meanwhile_is_told(path, lock
     journal.flush().result(20)
     waits.result(20)
     closing.join(20)
-    assert said(journal) == (False, False)
+    assert not journal.late()
     journal.flush().result(0)
     assert journal.run(RUN).actions == 1
