@@ -149,8 +149,7 @@ def left_by(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> Iterato
         call = call_of(task)
         if call is None or not call.stopped or not _is_below(call, nodes):
             continue
-        first, *others = (*_filenames(task), "")
-        if first.startswith(_ASYNCIO) or any(map(_is_theirs, (first, *others))):
+        if _filename(task).startswith(_ASYNCIO) or any(map(_is_theirs, _filenames(task))):
             yield task
 
 
