@@ -208,7 +208,7 @@ async def open_cell(
                 leave(token)
 
 
-def _interruptible(cell: Cell, call: Call | None) -> contextlib.AbstractContextManager[None]:
+def _interruptible(cell: Cell, call: Call | None) -> contextlib.AbstractContextManager[object]:
     """Stop at SIGINT; a run started inside an action is stopped with that one."""
     if call is not None:
         return contextlib.nullcontext()

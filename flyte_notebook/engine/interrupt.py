@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from flyte_notebook.engine.context import background
 from flyte_notebook.engine.failures import is_plumbing
@@ -37,7 +37,7 @@ class _Entry:
     raises: bool
     """Turns the interrupt into a KeyboardInterrupt that ends what is being run."""
     last: bool
-    """Hears only of what nobody else does."""
+    """Hears only of what nobody hears who came after it."""
 
 
 @dataclass(slots=True)
@@ -47,6 +47,8 @@ class Guarded:
     task: asyncio.Task[Any] | None = None
 
 
+_PATIENCE = 0.5
+"""Seconds until what a cell waits for in a blocking call is cancelled, where it does not end with the cell's own run."""
 _INSISTS = 3
 """So many signals that nobody could act on end even what must not be cut in two."""
 
@@ -100,20 +102,20 @@ class _Interrupts:
         at_once: Callable[[], bool],
         raises: bool = True,
         last: bool = False,
-    ) -> Iterator[None]:
+    ) -> Iterator[bool]:
         """Call `stop` on `loop` when SIGINT arrives inside this block.
 
         `at_once` is asked whether the code that the signal has met is the cell's own, which no stop would reach before
         its next await: then KeyboardInterrupt is raised there. `raises` says whether the block turns the stop into a
         KeyboardInterrupt; while none does, whoever was to handle the signal before is told as well. `last` is who hears
-        of a signal only when nobody else is there.
+        of a signal only while nobody has come after it who raises.
 
-        Does nothing in the background, outside the main thread, and where someone else (such as `asyncio.run`) handles
-        SIGINT already.
+        Does nothing, and gives False, in the background, outside the main thread, and where someone else (such as
+        `asyncio.run`) handles SIGINT already.
         """
         here = threading.current_thread() is threading.main_thread() and not background.get()
         if not here or not self._may_install():
-            yield
+            yield False
             return
         entry = _Entry(loop, stop, at_once, raises, last)
         ticker = self._tick(loop) if sys.platform == "win32" else None
@@ -121,7 +123,7 @@ class _Interrupts:
             # Before the handler is there, as the signal may come in the midst of installing it.
             self._entries.append(entry)
             self._install()
-            yield
+            yield True
         finally:
             if ticker is not None:
                 ticker.cancel()
@@ -144,9 +146,7 @@ class _Interrupts:
             # Not before: until then the signal would be nobody's.
             self._entries[:] = others
         if installed and entry.raises and self._unheard:
-            self._unheard = 0
-            self._later.forget()
-            raise KeyboardInterrupt
+            self._raise()
 
     def _may_install(self) -> bool:
         """False where SIGINT is somebody else's to handle."""
@@ -174,7 +174,7 @@ class _Interrupts:
             self._previous(signum, frame)
         ours = self._ours(frame)
         if ours is None:
-            # Once is enough: what is raised here must not be met by another on its way.
+            # What is raised here must not be met by another on its way.
             self._later.forget()
             self._reach()
         elif any(_inside_task(entry.loop) for entry in self._entries):
@@ -183,8 +183,9 @@ class _Interrupts:
 
     def _concerned(self) -> list[_Entry]:
         """Who is told of a signal."""
-        first = [entry for entry in self._entries if not entry.last]
-        return first if any(entry.raises for entry in first) else list(self._entries)
+        raising = [place for place, entry in enumerate(self._entries) if entry.raises and not entry.last]
+        newest = max(raising, default=-1)
+        return [entry for place, entry in enumerate(self._entries) if not entry.last or place > newest]
 
     def _ours(self, frame: FrameType | None) -> FrameType | None:
         """Where the signal has met our own work: its frame, or that of what it works for."""
@@ -203,18 +204,25 @@ class _Interrupts:
             KeyboardInterrupt: one came that the task has not heard of; it is cancelled, unless it has ended.
         """
         guarded = Guarded()
-        if self._installed() and any(entry.raises for entry in self._entries):
+        if not raises and self._entries:
             yield guarded
             return
+        # What belongs to another's run is stopped with that, and may tidy up first.
+        within_another = any(entry.raises for entry in self._entries)
         came = False
 
         def stop() -> None:
             nonlocal came
             came = True
-            if guarded.task is not None:
+            if guarded.task is not None and within_another:
+                loop.call_later(_PATIENCE, guarded.task.cancel)
+            elif guarded.task is not None:
                 guarded.task.cancel()
 
-        with self.catching(loop, stop, lambda: False, raises, last=True):
+        with self.catching(loop, stop, lambda: False, raises, last=True) as here:
+            if here and raises and self._unheard:
+                # One has met the code that has called us: what the loop does with it would not reach what comes now.
+                self._raise()
             try:
                 yield guarded
             except asyncio.CancelledError:
@@ -226,10 +234,16 @@ class _Interrupts:
     def _reach(self) -> None:
         """The signal has met code that is not ours: raise there what ends it, if no stop would reach it soon."""
         if any(entry.at_once() for entry in self._entries):
-            raise KeyboardInterrupt
+            self._raise()
         if self._unheard > 1 and any(_inside_task(entry.loop) for entry in self._entries):
             self._unheard = 0
             raise asyncio.CancelledError("interrupted twice")
+
+    def _raise(self) -> NoReturn:
+        # Once for each signal.
+        self._unheard = 0
+        self._later.forget()
+        raise KeyboardInterrupt
 
     def _heard(self, stop: Callable[[], None]) -> None:
         self._unheard = 0

@@ -93,6 +93,8 @@ class LiveRun:
         """The task that waits for this run as a whole (a cell's, or `flyte.run`'s)."""
         self.cancelled: Stop | None = None
         """Set once it was asked to stop as a whole."""
+        self.stopped_some = False
+        """Set once something in it was made to stop, which may have left tasks behind."""
         self.owner_cancelled = 0
         """How often the owner was cancelled for that: it takes as many back."""
         self.phase = Phase.RUNNING
@@ -237,7 +239,7 @@ class LiveRun:
         self.owner = None
         try:
             await self.root.close()
-            if self.root.stopped:
+            if self.root.stopped or self.stopped_some:
                 await end_strays(self.root)
         finally:
             try:

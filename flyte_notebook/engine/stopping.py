@@ -18,7 +18,7 @@ from flyte_notebook.engine.context import Call, Node
 from flyte_notebook.engine.failures import recorded
 from flyte_notebook.engine.held import give_back_all
 from flyte_notebook.engine.recording import ended
-from flyte_notebook.engine.strays import Ended, call_of, detach, keep, left_by, nested_in, throw, waits_in_a_nested_loop
+from flyte_notebook.engine.strays import Ended, call_of, detach, left_by, nested_in, throw
 from flyte_notebook.record.model import Phase
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ ASKINGS = 2
 """How often it is asked again; then it is ended by force."""
 THROWS = 2
 """How often an exception is thrown into one task; then it is abandoned."""
+LETTINGS_GO = 5
+"""How often a body that waits in nested loops is freed from what it waits for there; then it is abandoned, too."""
 AT_ONCE = 1000
 """How many calls of a cell are refused without waiting. A cell cannot be abandoned: its task is the kernel's."""
 
@@ -73,6 +75,7 @@ class Stop:
         """Insist no more: it has ended. What an action has left behind is asked, too; its run does more, at its end."""
         if self._timer is not None:
             self._timer.cancel()
+        self._node.run.stopped_some = True
         loop = self._node.run.loop
         ended = _ended.setdefault(loop, set())
         if not ended:
@@ -128,7 +131,15 @@ class Stop:
         if self._once_more(task, call):
             throw(task)
         else:
+            self._let_go(task, call)
+
+    def _let_go(self, task: asyncio.Task[Any], call: Call) -> None:
+        """Never resume the body, or, where it waits in a nested loop, on the stack of this very callback, what runs there."""
+        nested = nested_in(call.run.loop, {call})
+        if not nested or self._thrown[task] > THROWS + LETTINGS_GO:
             self._abandon(call, task)
+        for each in nested:
+            detach(each)
 
     def _once_more(self, task: asyncio.Task[Any], call: Call) -> bool:
         """True while an exception may still end the body, which is now said to be ended by force."""
@@ -157,11 +168,8 @@ class Stop:
             waiting.cancel()
         elif runner is None or not isinstance(node, Call) or self._once_more(runner, node):
             waiting.set_exception(Ended())
-        elif waits_in_a_nested_loop(node):
-            self._abandon(node, runner)
-            keep(waiting)
         else:
-            self._abandon(node, runner)
+            self._let_go(runner, node)
             waiting.cancel()
 
     def _abandon(self, call: Call, task: asyncio.Task[Any]) -> None:

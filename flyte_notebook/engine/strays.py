@@ -95,11 +95,6 @@ def detach(task: asyncio.Task[Any], error: BaseException | None = None) -> None:
     _detached.append(task)
 
 
-def keep(future: asyncio.Future[Any]) -> None:
-    """Who waits for `future` waits for ever: collected, Python would complain of each."""
-    _detached.append(future)
-
-
 _detached: list[asyncio.Future[Any]] = []
 
 
@@ -119,11 +114,6 @@ def nested_in(loop: asyncio.AbstractEventLoop, nodes: Collection[Node]) -> list[
         and not getattr(task.get_coro(), "cr_running", False)
         and not is_package(_filename(task))
     ]
-
-
-def waits_in_a_nested_loop(call: Call) -> bool:
-    """True while the body of `call` waits in a nested loop, below this callback of the loop on its stack."""
-    return call in _on_the_stack(call.run.loop)
 
 
 def _on_the_stack(loop: asyncio.AbstractEventLoop) -> set[Call]:

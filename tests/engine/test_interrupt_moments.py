@@ -9,9 +9,11 @@ import signal
 import pytest
 
 import flyte_notebook as flyte
+from flyte_notebook.api import launch
 from flyte_notebook.engine import bridge, interrupt
+from flyte_notebook.engine.cell import open_cell
 from flyte_notebook.engine.runs import live_runs
-from tests.loops import interrupted
+from tests.loops import interrupted, once_begun
 
 env = flyte.TaskEnvironment("interrupt-moments")
 
@@ -54,6 +56,14 @@ async def blocking(moments):
     with moments.counted():
         flyte.run(quick)
         flyte.run(slow)
+
+
+async def blocking_in_a_cell(moments):
+    """Whose own code hears of a signal at its next await only."""
+    async with open_cell():
+        with moments.counted():
+            flyte.run(quick)
+            flyte.run(slow)
 
 
 async def awaited(moments):
@@ -109,11 +119,13 @@ def moments(request, monkeypatch):
     monkeypatch.setattr(interrupt._interrupts, "_entries", Entries())
     monkeypatch.setattr(signal, "signal", around(counted, signal.signal))
     monkeypatch.setattr(asyncio.BaseEventLoop, "create_task", around(counted, asyncio.BaseEventLoop.create_task))
+    monkeypatch.setattr(bridge, "patch_loop", around(counted, bridge.patch_loop))
+    monkeypatch.setattr(launch, "open_cell", around(counted, open_cell))
     yield counted
     interrupt.no_more_cells()
 
 
-@pytest.mark.parametrize("program", [blocking, awaited, beside_another_run])
+@pytest.mark.parametrize("program", [blocking, blocking_in_a_cell, awaited, beside_another_run])
 def test_an_interrupt_at_any_moment_ends_what_blocks(program, moments):
     assert not interrupted(watched(program, moments, []))
     for at in range(1, 1 + moments.seen):
@@ -122,3 +134,24 @@ def test_an_interrupt_at_any_moment_ends_what_blocks(program, moments):
         assert was_interrupted or moments.seen < at, f"lost: moment {at}"
         assert (left, live_runs, interrupt._interrupts._entries) == ([], {}, []), f"moment {at}"
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, f"moment {at}"
+
+
+def test_a_body_is_interrupted_once_whose_cell_blocks_until_it_ends():
+    tidied = []
+
+    @env.task
+    async def tidies(x: int) -> int:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)
+            tidied.append(True)
+        return 1
+
+    async def cell():
+        async with open_cell():
+            once_begun("tidies", lambda _: signal.raise_signal(signal.SIGINT))
+            list(flyte.map(tidies, [1]))
+
+    assert interrupted(cell())
+    assert tidied

@@ -152,6 +152,40 @@ async def catches_from_a_nested_loop() -> int:
     return 1
 
 
+@env.task
+async def nests_what_catches_everything() -> int:
+    asyncio.run(catch_everything())
+    return 1
+
+
+@env.task
+async def nests_again_and_again() -> int:
+    for _ in range(3):
+        with contextlib.suppress(BaseException):
+            asyncio.run(catch_everything())
+    return 1
+
+
+@env.task
+async def nests_what_calls() -> int:
+    async def calls() -> None:
+        while going_on:
+            with contextlib.suppress(BaseException):
+                await naps()
+
+    asyncio.run(calls())
+    return 1
+
+
+@env.task
+async def nests_what_gathers() -> int:
+    async def gathers() -> None:
+        await asyncio.gather(catch_everything(), catch_everything())
+
+    asyncio.run(gathers())
+    return 1
+
+
 @flyte.trace
 async def traced_once() -> int:
     with contextlib.suppress(asyncio.CancelledError):
@@ -200,6 +234,10 @@ BODIES: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
     "calls_traced": calls_traced.aio,
     "calls_traced_once": calls_traced_once.aio,
     "catches_from_a_nested_loop": catches_from_a_nested_loop.aio,
+    "nests_what_catches_everything": nests_what_catches_everything.aio,
+    "nests_again_and_again": nests_again_and_again.aio,
+    "nests_what_calls": nests_what_calls.aio,
+    "nests_what_gathers": nests_what_gathers.aio,
 }
 
 
