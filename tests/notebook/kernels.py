@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import time
 import uuid
 from collections import defaultdict
@@ -88,12 +89,21 @@ class Kernel:
         cell = self._cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"])
         return cell
 
-    def finish(self, cell: Cell) -> Cell:
-        """Wait for the reply and for everything that the cell has sent."""
+    def finish(self, cell: Cell, *, interrupted: bool = False) -> Cell:
+        """Wait for the reply and for everything that the cell has sent.
+
+        `interrupted`: at any moment. Before it runs the code ipykernel ends the request then without a reply.
+        """
         self.until(lambda: any(content["execution_state"] == "idle" for content in cell.contents("status")))
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + (1.0 if interrupted else PATIENCE)
         while not cell.status:
-            reply = self.client.get_shell_msg(timeout=max(deadline - time.monotonic(), 0.1))
+            try:
+                reply = self.client.get_shell_msg(timeout=max(deadline - time.monotonic(), 0.1))
+            except queue.Empty:
+                if not interrupted:
+                    raise
+                cell.status = "error"
+                break
             asked = self._cells.get(reply["parent_header"].get("msg_id"))
             if asked is not None:
                 asked.status, asked.error = reply["content"].get("status", "ok"), reply["content"]

@@ -151,7 +151,7 @@ def test_an_interrupt_while_the_first_run_of_a_kernel_begins_ends_it(place, dela
         time.sleep(delay)
         fresh.interrupt()
         went_on = fresh.start("print('next')")
-        fresh.finish(cell)
+        fresh.finish(cell, interrupted=True)
         fresh.finish(went_on)
         assert cell.status == "error"
         runs = fresh.run("import flyte_notebook\n[(str(run.phase), run.live is None) for run in flyte_notebook.runs()]")
@@ -165,7 +165,7 @@ def test_an_interrupt_while_the_first_run_of_a_kernel_begins_ends_it(place, dela
 
 
 def begun_by_ipykernel(running, cell):
-    """Before that it ignores signals, and then loses the reply."""
+    """Before that it ignores signals."""
     running.until(lambda: cell.contents("execute_input"))
 
 
@@ -190,7 +190,7 @@ def test_an_interrupt_at_any_moment_of_a_short_cell_leaves_nothing_behind(place,
             begun_by_ipykernel(fresh, cell)
             time.sleep(draw.uniform(0.0, 0.06))
             fresh.interrupt()
-            assert fresh.finish(cell).status in ("ok", "error")
+            assert fresh.finish(cell, interrupted=True).status in ("ok", "error")
             assert asked(fresh, LEFT) == ([], set(), [], [], True)
         assert fresh.run("%%flyte\nawait main(0.0)").result == "1"
 
